@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Who saves what, so that the sum is the host's saving.
+ *
+ * A KSM page mapped n times saves n - 1 pages.  Shared out evenly, each of its mappings saves
+ * 1 - 1/n of a page, which is what smaps tells as Rss - Pss of a mergeable anonymous area.  Summed
+ * over all processes that gives mappings - pages = pages_sharing, exactly, up to rounding (below a
+ * page for each area) and to what changes while the areas are walked.  A page that ksmd replaced by
+ * the shared zero page saves a whole page, and is in no Rss: ksm_zero_pages of the process is added.
+ * KSM's own per-process profit counts pages_sharing's first page as saved, too, and so over-counts.
+ */
+#pragma once
+
+#include "mf-types.h"
+
+/* One walked process: totals over its mergeable areas. */
+typedef struct {
+    guint64 size_bytes;
+    guint64 resident_bytes;     /* Rss */
+    guint64 proportional_bytes; /* Pss */
+    guint64 merged_bytes;       /* "KSM:" */
+} MfArea;
+
+/* Saved bytes of one process: Rss - Pss (0 when Pss exceeds Rss by rounding) plus its zero pages.
+ * Absent only when area is not known; unknown zero pages count as none.  Pure. */
+MfU64 mf_account_saved_bytes(gboolean area_known, const MfArea *area, MfU64 zero_pages,
+                             guint64 page_size_bytes);
+
+/* The host's saving from KSM's counters: (pages_sharing + ksm_zero_pages) pages; absent when
+ * pages_sharing is. */
+MfU64 mf_account_host_saved_bytes(const MfHost *host);
+
+/* |sum over domains + others - host| in permyriad of the host's saving; absent when any part is, 0
+ * when both are 0. */
+MfU64 mf_account_sum_error_permyriad(const MfSnapshot *snapshot);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * memfold.conf: what the host's operator asks for.
+ *
+ * A GKeyFile with three groups.  Reading is strict: an unknown group or key, or a value out of
+ * range, refuses the file, and the message names file, key, value, range and unit.  A configuration
+ * is immutable once made and is swapped whole.
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef enum {
+    MF_DEFAULT_GROUP_ISOLATED,
+    MF_DEFAULT_GROUP_SHARED,
+} MfDefaultGroup;
+
+typedef enum {
+    MF_ZERO_PAGES_KEEP, /* leave use_zero_pages as it is */
+    MF_ZERO_PAGES_ON,
+    MF_ZERO_PAGES_OFF,
+} MfZeroPages;
+
+typedef struct {
+    /* [merge] */
+    MfDefaultGroup default_group;        /* default-group, isolated */
+    guint reserve_permyriad;             /* reserve-permyriad, 500: of RAM, kept free by un-merging */
+
+    /* [ksmd] */
+    gboolean manage;                     /* manage, true: FALSE leaves every knob alone */
+    guint cpu_budget_permyriad;          /* cpu-budget-permyriad of one CPU, 1..10000, 1000 */
+    guint min_pages_to_scan_pages;       /* min-pages-to-scan, 100 */
+    guint max_pages_to_scan_pages;       /* max-pages-to-scan, 200000 */
+    guint sleep_msec;                    /* sleep-msec, 1..10000, 20 */
+    MfZeroPages use_zero_pages;          /* use-zero-pages, keep */
+
+    /* [daemon] */
+    guint tick_msec;                     /* tick-msec, 100..60000, 2000 */
+    guint accounting_interval_msec;      /* accounting-interval-msec, 500..3600000, 10000 */
+    char *libvirt_uri;                   /* libvirt-uri, qemu:///system */
+} MfConfig;
+
+MfConfig *mf_config_new(void); /* the shipped defaults */
+MfConfig *mf_config_copy(const MfConfig *config);
+void mf_config_free(MfConfig *config);
+
+/* Applies the text of one file on top of base (drop-ins are applied in turn) and returns a new
+ * configuration.  source names the text in messages.  MF_ERROR_INVALID on anything wrong. */
+MfConfig *mf_config_apply(const MfConfig *base, const char *text, gsize length_bytes,
+                          const char *source, GError **error);
+
+/* Checks what can only be seen in the whole (min <= max).  MF_ERROR_INVALID. */
+gboolean mf_config_validate(const MfConfig *config, GError **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfConfig, mf_config_free)

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The only place that chooses.
+ *
+ * mf_decide() looks at a configuration, a snapshot and what it remembers, and says what should be
+ * done and why.  It is pure: no clock (time is snapshot->taken_usec), no file, no error.  What it
+ * can't know leads to doing nothing and saying so.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "mf-config.h"
+#include "mf-plan.h"
+#include "mf-types.h"
+
+/* What decide remembers from one tick to the next. */
+typedef struct {
+    gint64 last_taken_usec;      /* 0: no tick yet */
+    MfU64 last_ksmd_cpu_usec;
+    MfU64 ksmd_cpu_permyriad;    /* of one CPU, over the last interval */
+    GHashTable *start_holds;     /* uuid -> gint64* monotonic deadline: see mf_memory_hold() */
+} MfMemory;
+
+MfMemory *mf_memory_new(void);
+void mf_memory_free(MfMemory *memory);
+
+/* A domain that must not merge is about to start with its memory marked (QEMU's default): ksmd is
+ * stopped until mf_memory_release() or until_usec, whichever comes first. */
+void mf_memory_hold(MfMemory *memory, const char *uuid, gint64 until_usec);
+void mf_memory_release(MfMemory *memory, const char *uuid);
+
+/* The mode that a domain should have by its policy alone, with the reasons appended to reasons (may
+ * be NULL).  group_enforced says whether this host keeps groups apart.  Used by decide, and at a
+ * domain's start before anything else of it is known. */
+MfMode mf_decide_mode(const MfConfig *config, const MfPolicy *policy, gboolean nosharepages,
+                      MfMemoryKind memory_kind, gboolean group_enforced, GPtrArray *reasons);
+
+/* The whole decision.  memory is updated.  Never NULL. */
+MfPlan *mf_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfMemory, mf_memory_free)

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What decide wants done and why, and what it thinks of each domain.
+ *
+ * A plan is an ordered list of actions.  Apply carries them out from first to last; each stands for
+ * itself, so that one that fails does not void the rest.  A verdict is the standing judgement on a
+ * domain: the mode that it should have and every reason that a person should know.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "mf-types.h"
+
+/* The codes are stable names (mf_reason_code_to_string()), used in JSON and by `memfold why`. */
+typedef enum {
+    MF_REASON_POLICY,             /* the domain's policy asks for it */
+    MF_REASON_NOSHAREPAGES,       /* <nosharepages/> wins over the policy */
+    MF_REASON_MEMORY_SHARED,      /* RAM is shared (memfd, virtiofs, vhost-user) */
+    MF_REASON_MEMORY_HUGEPAGES,
+    MF_REASON_MEMORY_FILE,
+    MF_REASON_GROUP_UNENFORCED,   /* this host can't keep groups apart: not merged */
+    MF_REASON_FREEZE_UNSUPPORTED,
+    MF_REASON_ZERO_UNSUPPORTED,
+    MF_REASON_SWITCH_UNSUPPORTED, /* this QEMU's memory can't be switched while it runs */
+    MF_REASON_POLICY_INVALID,     /* metadata was refused, the default applies */
+    MF_REASON_MODE_UNKNOWN,       /* QEMU has not answered */
+    MF_REASON_NO_HEADROOM,        /* un-merging would take more memory than is available */
+    MF_REASON_WAITING,            /* another domain is being un-merged first */
+    MF_REASON_KSM_MISSING,        /* kernel without KSM */
+    MF_REASON_OTHER_MANAGER,      /* ksmtuned runs: memfold stands back */
+    MF_REASON_UNMANAGED,          /* configuration: manage=false */
+    MF_REASON_NO_DOMAINS,         /* nothing mergeable runs: ksmd stops */
+    MF_REASON_DOMAINS,            /* something mergeable runs: ksmd starts */
+    MF_REASON_BUDGET,             /* pages_to_scan follows the CPU budget */
+    MF_REASON_START_HOLD,         /* a domain that must not merge is starting */
+    MF_REASON_CONFIG,             /* the configuration asks for this value */
+    MF_REASON_N_CODES
+} MfReasonCode;
+
+typedef struct {
+    MfReasonCode code;
+    char *text;   /* one sentence with the figures */
+    char *remedy; /* what a person can do about it, or NULL */
+} MfReason;
+
+/* Knobs that memfold may write, all under /sys/kernel/mm/ksm. */
+typedef enum {
+    MF_KNOB_RUN,
+    MF_KNOB_PAGES_TO_SCAN,
+    MF_KNOB_SLEEP_MSEC,
+    MF_KNOB_USE_ZERO_PAGES,
+    MF_KNOB_ADVISOR_MODE,
+    MF_KNOB_N
+} MfKnob;
+
+typedef enum {
+    MF_ACTION_KNOB,
+    MF_ACTION_DOMAIN_MODE,
+} MfActionKind;
+
+typedef struct {
+    MfActionKind kind;
+    MfKnob knob;         /* MF_ACTION_KNOB */
+    char *from;          /* text of the value or mode before; NULL when unknown */
+    char *to;            /* text of the value or mode wanted */
+    char *uuid;          /* MF_ACTION_DOMAIN_MODE */
+    char *name;
+    MfMode mode;         /* MF_ACTION_DOMAIN_MODE: OFF, ON or FROZEN */
+    MfReason *reason;    /* never NULL */
+} MfAction;
+
+typedef struct {
+    char *uuid;
+    MfMode want;         /* UNKNOWN: leave it as it is */
+    GPtrArray *reasons;  /* of MfReason, most telling first */
+} MfVerdict;
+
+typedef struct {
+    GPtrArray *actions;      /* of MfAction */
+    GPtrArray *verdicts;     /* of MfVerdict, one a domain of the snapshot */
+    GPtrArray *host_reasons; /* of MfReason */
+} MfPlan;
+
+MfPlan *mf_plan_new(void);
+void mf_plan_free(MfPlan *plan);
+const MfVerdict *mf_plan_find(const MfPlan *plan, const char *uuid);
+
+MfReason *mf_reason_new(MfReasonCode code, const char *remedy, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+MfReason *mf_reason_copy(const MfReason *reason);
+void mf_reason_free(MfReason *reason);
+MfVerdict *mf_verdict_new(const char *uuid);
+void mf_verdict_free(MfVerdict *verdict);
+
+/* Appends an action; the plan takes ownership of reason. */
+void mf_plan_add_knob(MfPlan *plan, MfKnob knob, const char *from, const char *to,
+                      MfReason *reason);
+void mf_plan_add_domain_mode(MfPlan *plan, const MfDomain *domain, MfMode mode, MfReason *reason);
+
+/* One line for the log, such as "ksm run: 0 -> 1 (2 domains can merge)".  Free with g_free(). */
+char *mf_action_to_string(const MfAction *action);
+
+const char *mf_reason_code_to_string(MfReasonCode code); /* "memory-shared", ... */
+gboolean mf_reason_code_from_string(const char *text, MfReasonCode *ret_code);
+const char *mf_knob_to_string(MfKnob knob);              /* the file's name */
+gboolean mf_knob_from_string(const char *text, MfKnob *ret_knob);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfPlan, mf_plan_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfReason, mf_reason_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfVerdict, mf_verdict_free)

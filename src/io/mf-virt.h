@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libvirt: which domains run, what their metadata says, and a way to their monitors.
+ *
+ * Two connections: one for events and lists, one for monitor commands, since a frozen QEMU holds a
+ * monitor call for thirty seconds and libvirt serves five requests a connection.  Both are opened in
+ * workers, watched by keepalive, and opened again when they close; events lost in between are made up
+ * for by listing.  The main loop is never blocked.  Signals are plain callbacks on the main context.
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "../core/mf-types.h"
+
+typedef struct _MfVirt MfVirt;
+
+typedef enum {
+    MF_VIRT_CONNECTED,    /* uuid NULL: list again */
+    MF_VIRT_DISCONNECTED, /* uuid NULL */
+    MF_VIRT_STARTED,      /* also resumed from a file, or migrated in */
+    MF_VIRT_STOPPED,
+    MF_VIRT_METADATA,     /* the live policy may have changed: read it again */
+    MF_VIRT_MERGE_CHANGE, /* QEMU's MEMORY_MERGE_CHANGE */
+} MfVirtEvent;
+
+typedef void (*MfVirtCallback)(MfVirtEvent event, const char *uuid, gpointer user_data);
+
+/* Starts connecting to uri (gvir_event_register() must have been called by main); returns at once. */
+MfVirt *mf_virt_new(const char *uri, MfVirtCallback callback, gpointer user_data);
+
+/* Closes; no callback comes after it returns. */
+void mf_virt_free(MfVirt *virt);
+
+gboolean mf_virt_is_connected(const MfVirt *virt);
+
+/* Blocking calls, for workers.  All give MF_ERROR_BUSY while not connected, GONE when the domain is
+ * not running any more. */
+
+/* Running domains with uuid, name, policy, nosharepages, memory_kind filled (a refused policy gives
+ * the default one and policy_error). */
+GPtrArray *mf_virt_list(MfVirt *virt, GError **error);
+MfDomain *mf_virt_lookup(MfVirt *virt, const char *uuid, GError **error);
+
+/* A monitor command by libvirt (taints the domain with custom-monitor).  Fits MfQmpCall through a
+ * small closure of the caller. */
+char *mf_virt_monitor(MfVirt *virt, const char *uuid, const char *command, GError **error);
+
+/* Writes the policy into the domain's metadata, live, and in its configuration when it is
+ * persistent. */
+gboolean mf_virt_set_policy(MfVirt *virt, const char *uuid, const MfPolicy *policy, GError **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfVirt, mf_virt_free)

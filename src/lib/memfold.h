@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libmemfold: ask memfoldd, the daemon that keeps one copy of what virtual machines have in common.
+ *
+ * A client is a connection to the system bus.  Calls block until the daemon answers or 25 seconds have
+ * passed; descriptions are values that belong to the caller.  A figure that the daemon could not read
+ * is absent: memfold_figures_get_*() answers FALSE and leaves its out-parameter alone.  Needs GLib.
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+#define MEMFOLD_ERROR (memfold_error_quark())
+
+typedef enum {
+    MEMFOLD_ERROR_FAILED,
+    MEMFOLD_ERROR_NO_DAEMON,   /* nobody owns the bus name */
+    MEMFOLD_ERROR_NO_DOMAIN,   /* no running domain of that name or UUID */
+    MEMFOLD_ERROR_DENIED,
+    MEMFOLD_ERROR_INVALID,     /* attribute or value refused */
+    MEMFOLD_ERROR_UNSUPPORTED, /* this host or QEMU can't do that */
+} MemfoldError;
+
+GQuark memfold_error_quark(void);
+
+typedef struct _MemfoldClient MemfoldClient;
+typedef struct _MemfoldFigures MemfoldFigures;
+typedef struct _MemfoldDescription MemfoldDescription;
+
+typedef struct {
+    const char *code;   /* stable, such as "memory-shared" */
+    const char *text;   /* one sentence */
+    const char *remedy; /* or NULL */
+} MemfoldReason;
+
+/* Connects to the system bus (DBUS_SYSTEM_BUS_ADDRESS is honoured by GDBus). */
+MemfoldClient *memfold_client_new(GError **error);
+void memfold_client_free(MemfoldClient *client);
+
+/* Host and all running domains at one moment. */
+MemfoldDescription *memfold_client_describe(MemfoldClient *client, GError **error);
+
+/* Sets one attribute of a domain's policy ("merge", "group", "priority", "boost"). */
+gboolean memfold_client_set_policy(MemfoldClient *client, const char *domain, const char *attribute,
+                                   const char *value, GError **error);
+
+gboolean memfold_client_reload(MemfoldClient *client, GError **error);
+
+void memfold_description_free(MemfoldDescription *description);
+const MemfoldFigures *memfold_description_get_host(const MemfoldDescription *description);
+gsize memfold_description_get_n_domains(const MemfoldDescription *description);
+const MemfoldFigures *memfold_description_get_domain(const MemfoldDescription *description,
+                                                     gsize index);
+
+/* Values by key; keys are those of org.memfold1.xml. */
+gboolean memfold_figures_get_uint64(const MemfoldFigures *figures, const char *key,
+                                    guint64 *ret_value);
+gboolean memfold_figures_get_int64(const MemfoldFigures *figures, const char *key,
+                                   gint64 *ret_value);
+gboolean memfold_figures_get_boolean(const MemfoldFigures *figures, const char *key,
+                                     gboolean *ret_value);
+const char *memfold_figures_get_string(const MemfoldFigures *figures, const char *key);
+gsize memfold_figures_get_n_reasons(const MemfoldFigures *figures);
+const MemfoldReason *memfold_figures_get_reason(const MemfoldFigures *figures, gsize index);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldClient, memfold_client_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldDescription, memfold_description_free)
+
+G_END_DECLS
