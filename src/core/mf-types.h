@@ -78,6 +78,8 @@ typedef struct {
     guint caps;              /* MfCaps */
     MfMode mode;
     GPtrArray *blocks;       /* of MfBlock; NULL when QEMU has not told */
+    gboolean switching;      /* a switch is under way, or failed lately: none is to be started now */
+    char *switch_error;      /* why QEMU's last answer failed, or NULL */
 
     MfU64 mergeable_bytes;   /* VMAs marked VM_MERGEABLE ("mg" in VmFlags) */
     MfU64 resident_bytes;    /* Rss of those VMAs */
@@ -111,6 +113,7 @@ typedef struct {
     MfU64 ksmd_cpu_usec;     /* CPU time of ksmd since boot */
     char *advisor_mode;      /* "none", "scan-time"; NULL when absent */
     char *other_manager;     /* name of a process that also writes the knobs, or NULL */
+    gboolean groups_enforced; /* this kernel keeps merge groups apart */
 
     MfU64 other_saved_bytes; /* saving of processes that are no domains of ours */
     MfU64 saved_bytes;       /* what merging saves on the whole host, from KSM's own counters */
