@@ -1,0 +1,136 @@
+# shellcheck shell=bash disable=SC2034
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What every part of setup uses: the folders, messages with elapsed time, and running a long command
+# into a log while a line shows how far it is.  Messages go to stderr; stdout is the result's alone.
+
+MF_PREFIX=/opt/memfold
+MF_STARTED_SEC=$SECONDS
+MF_CODENAME=$(. /etc/os-release 2>/dev/null && printf %s "${VERSION_CODENAME:-unknown}") || MF_CODENAME=unknown
+MF_JOBS=${MEMFOLD_JOBS:-$(nproc)}
+
+say() {
+    printf '[%4ds] %s\n' $((SECONDS - MF_STARTED_SEC)) "$*" >&2
+}
+
+# die WHAT REMEDY: what failed, and what the operator can do about it.
+die() {
+    printf '\nsetup: %s\n' "$1" >&2
+    [ -z "${2:-}" ] || printf '       What to do: %s\n' "$2" >&2
+    exit 1
+}
+
+need_root() {
+    [ "$(id -u)" -eq 0 ] || die "this must run as root: $1" "run it again as root, for example: sudo ./setup ..."
+}
+
+need_supported_distribution() {
+    case $MF_CODENAME in
+    bookworm | trixie) ;;
+    *) die "unsupported distribution (codename \"$MF_CODENAME\")" "use Debian 12 (bookworm) or Debian 13 (trixie)" ;;
+    esac
+    [ "$(uname -m)" = x86_64 ] || die "unsupported processor architecture $(uname -m)" "use an x86_64 machine"
+}
+
+# cache_open: choose and make the cache folder, and let one setup at a time work in it.
+cache_open() {
+    if [ -n "${MEMFOLD_CACHE:-}" ]; then
+        MF_CACHE=$MEMFOLD_CACHE
+    elif [ "$(id -u)" -eq 0 ]; then
+        MF_CACHE=/var/cache/memfold
+    else
+        MF_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/memfold
+    fi
+    mkdir -p "$MF_CACHE/log" || die "cannot make the cache folder $MF_CACHE" "set MEMFOLD_CACHE to a folder you may write"
+    MF_CACHE=$(cd "$MF_CACHE" && pwd -P)
+    MF_LOGS=$MF_CACHE/log
+    export MEMFOLD_CACHE=$MF_CACHE
+    export CCACHE_DIR=$MF_CACHE/ccache CCACHE_MAXSIZE=3G
+    MEMFOLD_QEMU=$MF_PREFIX/bin/qemu-system-x86_64
+    exec {MF_LOCK_FD}>"$MF_CACHE/lock"
+    if ! flock -n "$MF_LOCK_FD"; then
+        say "another setup works in $MF_CACHE; waiting for it"
+        flock -w 3600 "$MF_LOCK_FD" ||
+            die "another setup still holds $MF_CACHE/lock after an hour" "look for it with: fuser -v $MF_CACHE/lock"
+    fi
+}
+
+# cache_unlock: before anything long that does not write the cache, and before any child may inherit the lock.
+cache_unlock() {
+    exec {MF_LOCK_FD}>&-
+}
+
+# free_mib FOLDER
+free_mib() {
+    df -Pm "$1" | awk 'NR == 2 { print $4 }'
+}
+
+# hash_files FILE...: one hash over names (relative to the tree) and contents.
+hash_files() {
+    local file
+    for file in "$@"; do
+        printf '%s ' "${file#"$MF_TOP"/}"
+        sha256sum <"$file"
+    done | sha256sum | cut -c1-16
+}
+
+# progress_line LOG: the newest "[n/m]" counter of ninja or meson, else the newest line.
+progress_line() {
+    local counter
+    counter=$(tail -c 4000 "$1" | tr '\r' '\n' | grep -oE '^ *\[? *[0-9]+/[0-9]+\]?' | tail -n 1 | tr -d '[] ') || true
+    if [ -n "$counter" ]; then
+        printf '%s' "$counter"
+    else
+        tail -n 1 "$1" | tr -d '\r' | cut -c1-60
+    fi
+}
+
+# watch_log PID TITLE LOG: shows progress until PID ends; each second on a terminal, else twice a minute.
+watch_log() {
+    local pid=$1 title=$2 log=$3 began=$SECONDS shown=$SECONDS every=30
+    [ ! -t 2 ] || every=1
+    while kill -0 "$pid" 2>/dev/null; do
+        sleep 0.3
+        [ $((SECONDS - shown)) -ge $every ] || continue
+        shown=$SECONDS
+        if [ -t 2 ]; then
+            printf '\r\033[K[%4ds] %s: %ss  %s' $((SECONDS - MF_STARTED_SEC)) "$title" $((SECONDS - began)) "$(progress_line "$log")" >&2
+        else
+            say "$title: $((SECONDS - began)) s, $(progress_line "$log")"
+        fi
+    done
+    [ ! -t 2 ] || printf '\r\033[K' >&2
+}
+
+# try_logged NAME TITLE COMMAND...: runs COMMAND with its output in the log NAME; returns its status.
+try_logged() {
+    local name=$1 title=$2 log=$MF_LOGS/$1.log began=$SECONDS status=0 pid
+    shift 2
+    say "$title"
+    "$@" >"$log" 2>&1 </dev/null {MF_LOCK_FD}>&- &
+    pid=$!
+    watch_log "$pid" "$title" "$log"
+    wait "$pid" || status=$?
+    if [ $status -eq 0 ] && [ $((SECONDS - began)) -ge 5 ]; then
+        say "$title: done in $((SECONDS - began)) s"
+    fi
+    return $status
+}
+
+# run_logged NAME REMEDY TITLE COMMAND...: like try_logged, but failure shows the log's end and is final.
+run_logged() {
+    local name=$1 remedy=$2 title=$3
+    shift 2
+    try_logged "$name" "$@" && return 0
+    printf -- '--- the last lines of %s:\n' "$MF_LOGS/$name.log" >&2
+    tail -n 30 "$MF_LOGS/$name.log" >&2
+    die "failed: $title" "$remedy (whole log: $MF_LOGS/$name.log)"
+}
+
+# export_environment: what the demo and the tests find their parts by.
+export_environment() {
+    MEMFOLD_BUILD=$(build_dir gcc)
+    MEMFOLD_GUEST=$(guest_dir)
+    export MEMFOLD_BUILD MEMFOLD_GUEST MEMFOLD_QEMU
+    export MEMFOLD_STOCK_QEMU=/usr/bin/qemu-system-x86_64
+}

@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Packages: lists by purpose in setup.d/packages/, one look at dpkg for what is missing, and apt-get
+# only when something is.  The machine's apt configuration is used as it is and never changed.
+
+# packages_listed PURPOSE...: names for this release; a line is "package [codename]", # starts a comment.
+packages_listed() {
+    local purpose
+    for purpose in "$@"; do
+        sed 's/#.*//' "$MF_TOP/setup.d/packages/$purpose.list"
+    done | awk -v codename="$MF_CODENAME" 'NF == 1 || (NF > 1 && $2 == codename) { print $1 }' | sort -u
+}
+
+packages_missing() {
+    local wanted
+    wanted=$(packages_listed "$@")
+    # shellcheck disable=SC2086
+    { dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null || true; } |
+        awk '$1 == "installed" { print $2 }' | sort -u |
+        comm -23 <(printf '%s\n' "$wanted") -
+}
+
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 \
+        -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@"
+}
+
+# packages_known PACKAGE...: true when apt has a candidate for each.
+packages_known() {
+    local candidates
+    candidates=$(apt-cache policy "$@" | grep -c '^  Candidate: [^(]') || true
+    [ "$candidates" -eq $# ]
+}
+
+# Without an init system the archive's maintainer scripts would start daemons by hand, so for the
+# time of the installation they are told not to.  With one, the operator's machine decides.
+quiet_services_begin() {
+    MF_POLICY_RC=
+    if [ ! -d /run/systemd/system ] && [ ! -e /usr/sbin/policy-rc.d ]; then
+        MF_POLICY_RC=/usr/sbin/policy-rc.d
+        printf '#!/bin/sh\nexit 101\n' >"$MF_POLICY_RC"
+        chmod 755 "$MF_POLICY_RC"
+        trap quiet_services_end EXIT
+    fi
+}
+
+quiet_services_end() {
+    [ -z "${MF_POLICY_RC:-}" ] || rm -f "$MF_POLICY_RC"
+    MF_POLICY_RC=
+}
+
+packages_update() {
+    run_logged apt-update "check the network and the machine's apt sources" \
+        "package lists: apt-get update" apt_get update
+}
+
+# packages_install PURPOSE...
+packages_install() {
+    local missing names
+    missing=$(packages_missing "$@")
+    [ -n "$missing" ] || return 0
+    names=$(printf '%s' "$missing" | tr '\n' ' ')
+    [ "$(id -u)" -eq 0 ] || die "packages are missing: $names" \
+        "run as root: apt-get install --no-install-recommends $names"
+    local -a list
+    mapfile -t list <<<"$missing"
+    quiet_services_begin
+    packages_known "${list[@]}" || packages_update
+    if ! try_logged apt-install "packages: installing ${#list[@]} ($names)" \
+        apt_get install --no-install-recommends "${list[@]}"; then
+        packages_update
+        run_logged apt-install "read the log; a broken installation is often mended by: apt-get -f install" \
+            "packages: installing again after an update" apt_get install --no-install-recommends "${list[@]}"
+    fi
+    quiet_services_end
+}

@@ -1,0 +1,108 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The test tiers.  Builds count as tests too.  Every tier leaves its results as TAP or as meson's log
+# in one folder, and tests/lib/results.py makes the last line and the exit status of them.
+
+MF_TIERS="style unit fake daemon qemu demo"
+# Tiers that are run in the clang and the sanitizer build as well; the others need the machine.
+MF_TIERS_EVERY_BUILD="unit fake daemon"
+MF_TIER_LIMIT_SEC=2400
+
+cmd_test() {
+    local tier
+    local -a tiers=("$@")
+    for tier in "${tiers[@]}"; do
+        [[ " $MF_TIERS " == *" $tier "* ]] || die "unknown test tier \"$tier\"" "choose of: $MF_TIERS"
+    done
+    [ $# -gt 0 ] || read -ra tiers <<<"$MF_TIERS"
+    need_supported_distribution
+    test_needs "${tiers[@]}"
+    MF_RESULTS=$MF_CACHE/results/$(date +%Y%m%d-%H%M%S)-$$
+    mkdir -p "$MF_RESULTS"
+    find "$MF_CACHE/results" -mindepth 1 -maxdepth 1 -mtime +3 -exec rm -rf {} +
+    [ "${tiers[*]}" = style ] || test_builds "${tiers[@]}"
+    cache_unlock
+    export_environment
+    for tier in "${tiers[@]}"; do
+        "test_tier_$([ "$tier" = style ] && echo style || echo meson)" "$tier"
+    done
+    exec "$MF_TOP/tests/lib/results.py" --allowed "$MF_TOP/tests/skips.allowed" "$MF_RESULTS"
+}
+
+# test_needs TIER...: packages, QEMU and guests, as far as the tiers ask for them.
+test_needs() {
+    case " $* " in
+    *" qemu "* | *" demo "*)
+        packages_install build qemu run test
+        qemu_ready
+        guest_ready
+        apparmor_ready
+        ;;
+    " style ") packages_install build test ;;
+    *) packages_install build run test ;;
+    esac
+}
+
+# test_report NAME OK TEXT: one TAP result of setup's own.
+test_report() {
+    printf '1..1\n%s 1 - %s\n' "$([ "$2" = 0 ] && echo ok || echo not ok)" "$3" >"$MF_RESULTS/$1.tap"
+}
+
+test_builds() {
+    local kind status
+    for kind in $(test_kinds "$@"); do
+        status=0
+        try_logged "build-$kind" "memfold: building ($kind)" build_compile "$kind" || status=$?
+        [ $status -eq 0 ] || tail -n 30 "$MF_LOGS/build-$kind.log" >&2
+        test_report "build-$kind" $status "memfold builds without a warning ($kind)"
+    done
+}
+
+# test_kinds TIER...: the builds that the tiers run in.
+test_kinds() {
+    local tier
+    echo gcc
+    for tier in "$@"; do
+        if [[ " $MF_TIERS_EVERY_BUILD " == *" $tier "* ]]; then
+            printf 'clang\nasan\n'
+            return
+        fi
+    done
+}
+
+test_tier_style() {
+    local check name
+    for check in "$MF_TOP"/tests/style/check-*; do
+        [ -x "$check" ] || continue
+        name=$(basename "${check%.*}")
+        try_logged "style-$name" "style: $name" timeout 120 "$check" || true
+        cp "$MF_LOGS/style-$name.log" "$MF_RESULTS/style-$name.tap"
+    done
+}
+
+test_tier_meson() {
+    local tier=$1 kind
+    for kind in $(test_kinds "$tier"); do
+        test_suite "$tier" "$kind"
+    done
+}
+
+# test_suite TIER KIND: that suite of meson's tests in one build; slow machines get three times the limits.
+test_suite() {
+    local tier=$1 kind=$2 dir log status=0
+    dir=$(build_dir "$kind")
+    log=$dir/meson-logs/testlog-$tier.json
+    rm -f "$log"
+    try_logged "test-$tier-$kind" "tests: $tier ($kind)" timeout "$MF_TIER_LIMIT_SEC" \
+        env MEMFOLD_BUILD="$dir" ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+        meson test -C "$dir" --no-rebuild --suite "$tier" --num-processes "$MF_JOBS" \
+        --timeout-multiplier 3 --logbase "testlog-$tier" || status=$?
+    if [ -s "$log" ]; then
+        cp "$log" "$MF_RESULTS/$tier-$kind.json"
+    else
+        tail -n 5 "$MF_LOGS/test-$tier-$kind.log" >&2
+        test_report "$tier-$kind" 1 "the suite $tier runs ($kind)"
+    fi
+    [ $status -ne 124 ] || test_report "$tier-$kind-limit" 1 "the suite $tier ends within $MF_TIER_LIMIT_SEC s ($kind)"
+}
