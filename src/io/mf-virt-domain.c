@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The blocking calls about domains: list, look up, talk to a monitor, write a policy. */
+#include "mf-virt-private.h"
+
+#include <libvirt/libvirt-qemu.h>
+#include <libvirt/virterror.h>
+#include <string.h>
+
+#include "mf-domxml.h"
+#include "mf-error.h"
+#include "mf-qmp.h"
+
+void
+mf_virt_set_error(GError **error)
+{
+    int code = virGetLastErrorCode();
+    MfError ours = MF_ERROR_FAILED;
+
+    switch (code) {
+    case VIR_ERR_NO_DOMAIN:
+    case VIR_ERR_OPERATION_INVALID: /* "domain is not running" */
+        ours = MF_ERROR_GONE;
+        break;
+    case VIR_ERR_NO_SUPPORT:
+    case VIR_ERR_CONFIG_UNSUPPORTED:
+    case VIR_ERR_ARGUMENT_UNSUPPORTED:
+    case VIR_ERR_OPERATION_UNSUPPORTED:
+        ours = MF_ERROR_UNSUPPORTED;
+        break;
+    case VIR_ERR_OPERATION_DENIED:
+    case VIR_ERR_AUTH_FAILED:
+    case VIR_ERR_AUTH_CANCELLED:
+    case VIR_ERR_AUTH_UNAVAILABLE:
+    case VIR_ERR_ACCESS_DENIED:
+        ours = MF_ERROR_DENIED;
+        break;
+    case VIR_ERR_OPERATION_TIMEOUT:
+        ours = MF_ERROR_TIMEOUT;
+        break;
+    default:
+        break;
+    }
+    g_set_error(error, MF_ERROR, ours, "libvirt: %s", virGetLastErrorMessage());
+}
+
+/* The domain as far as libvirt knows it.  Facts that can't be read stay unknown, and what was wrong
+ * with them is told by policy_error; only a domain that is gone is an error. */
+static MfDomain *
+domain_describe(virDomainPtr handle, GError **error)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+    g_autofree char *text = NULL;
+    g_autoptr(MfDomxml) domxml = NULL;
+    g_autoptr(MfDomain) domain = NULL;
+    g_autoptr(MfPolicy) policy = NULL;
+    g_autoptr(GError) problem = NULL;
+
+    /* XML of a running domain holds its live metadata. */
+    text = virDomainGetXMLDesc(handle, 0);
+    if (!text || virDomainGetUUIDString(handle, uuid) < 0) {
+        mf_virt_set_error(error);
+        return NULL;
+    }
+    domain = mf_domain_new(uuid, virDomainGetName(handle));
+    domxml = mf_domxml_parse(text, strlen(text), &problem);
+    if (!domxml) {
+        domain->policy_error = g_strdup(problem->message);
+        return g_steal_pointer(&domain);
+    }
+    domain->nosharepages = domxml->nosharepages;
+    domain->memory_kind = domxml->memory_kind;
+    if (!domxml->policy_xml) {
+        return g_steal_pointer(&domain);
+    }
+    policy = mf_policy_from_xml(domxml->policy_xml, &problem);
+    if (policy) {
+        mf_policy_free(domain->policy);
+        domain->policy = g_steal_pointer(&policy);
+    } else {
+        domain->policy_error = g_strdup(problem->message);
+    }
+    return g_steal_pointer(&domain);
+}
+
+static void
+free_handles(virDomainPtr *handles)
+{
+    for (gsize i = 0; handles && handles[i]; i++) {
+        virDomainFree(handles[i]);
+    }
+    g_free(handles);
+}
+
+GPtrArray *
+mf_virt_list(MfVirt *virt, GError **error)
+{
+    g_autoptr(virConnect) connection = mf_virt_take(virt, MF_VIRT_FOR_LISTS, error);
+    g_autoptr(GPtrArray) domains = g_ptr_array_new_with_free_func((GDestroyNotify)mf_domain_free);
+    virDomainPtr *handles = NULL;
+
+    if (!connection) {
+        return NULL;
+    }
+    if (virConnectListAllDomains(connection, &handles, VIR_CONNECT_LIST_DOMAINS_ACTIVE) < 0) {
+        mf_virt_set_error(error);
+        return NULL;
+    }
+    for (gsize i = 0; handles[i]; i++) {
+        g_autoptr(GError) problem = NULL;
+        MfDomain *domain = domain_describe(handles[i], &problem);
+
+        if (domain) {
+            g_ptr_array_add(domains, domain);
+        } else if (!mf_error_is_gone(problem)) {
+            g_propagate_prefixed_error(error, g_steal_pointer(&problem),
+                                       "domain \"%s\": ", virDomainGetName(handles[i]));
+            free_handles(handles);
+            return NULL;
+        }
+    }
+    free_handles(handles);
+    return g_steal_pointer(&domains);
+}
+
+/* The handle of a running domain. */
+static virDomainPtr
+find_running(virConnectPtr connection, const char *uuid, GError **error)
+{
+    g_autoptr(virDomain) handle = virDomainLookupByUUIDString(connection, uuid);
+
+    if (!handle) {
+        mf_virt_set_error(error);
+        return NULL;
+    }
+    if (virDomainIsActive(handle) != 1) {
+        g_set_error(error, MF_ERROR, MF_ERROR_GONE, "domain \"%s\" is not running",
+                    virDomainGetName(handle));
+        return NULL;
+    }
+    return g_steal_pointer(&handle);
+}
+
+MfDomain *
+mf_virt_lookup(MfVirt *virt, const char *uuid, GError **error)
+{
+    g_autoptr(virConnect) connection = mf_virt_take(virt, MF_VIRT_FOR_LISTS, error);
+    g_autoptr(virDomain) handle = NULL;
+
+    if (!connection) {
+        return NULL;
+    }
+    handle = find_running(connection, uuid, error);
+    return handle ? domain_describe(handle, error) : NULL;
+}
+
+char *
+mf_virt_monitor(MfVirt *virt, const char *uuid, const char *command, GError **error)
+{
+    g_autoptr(virConnect) connection = mf_virt_take(virt, MF_VIRT_FOR_MONITORS, error);
+    g_autoptr(virDomain) handle = NULL;
+    char *answer = NULL;
+
+    if (!connection) {
+        return NULL;
+    }
+    handle = virDomainLookupByUUIDString(connection, uuid);
+    if (!handle || virDomainQemuMonitorCommand(handle, command, &answer, 0) < 0) {
+        mf_virt_set_error(error);
+        return NULL;
+    }
+    if (strlen(answer) > MF_QMP_MAX_BYTES) {
+        g_free(answer);
+        g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "QEMU's answer is over %d bytes",
+                    MF_QMP_MAX_BYTES);
+        return NULL;
+    }
+    return answer;
+}
+
+gboolean
+mf_virt_set_policy(MfVirt *virt, const char *uuid, const MfPolicy *policy, GError **error)
+{
+    g_autoptr(virConnect) connection = mf_virt_take(virt, MF_VIRT_FOR_LISTS, error);
+    g_autoptr(virDomain) handle = NULL;
+    g_autofree char *element = mf_policy_to_xml(policy);
+    unsigned int flags = VIR_DOMAIN_AFFECT_LIVE;
+
+    if (!connection) {
+        return FALSE;
+    }
+    handle = find_running(connection, uuid, error);
+    if (!handle) {
+        return FALSE;
+    }
+    if (virDomainIsPersistent(handle) == 1) {
+        flags |= VIR_DOMAIN_AFFECT_CONFIG;
+    }
+    if (virDomainSetMetadata(handle, VIR_DOMAIN_METADATA_ELEMENT, element, MF_POLICY_KEY,
+                             MF_POLICY_NS, flags) < 0) {
+        mf_virt_set_error(error);
+        return FALSE;
+    }
+    return TRUE;
+}
