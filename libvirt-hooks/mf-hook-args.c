@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The hook's words and lines; see mf-hook-args.h. */
+#include "mf-hook-args.h"
+
+#include <string.h>
+
+#include "../src/core/mf-error.h"
+#include "../src/core/mf-names.h"
+
+/* The operations that change which domains run, where, or with which memory.  `attach` has no caller in
+ * current libvirt. */
+static const char *const forwarded[] = {
+    "prepare", "start", "started", "stopped", "release", "reconnect", "migrate", "restore",
+};
+
+/* mf_policy_from_xml() reads 4096 bytes; one more is enough to be refused. */
+#define POLICY_SENT_MAX_BYTES 4097
+#define WORD_MAX_BYTES        64
+
+gboolean
+mf_hook_operation_is_forwarded(const char *operation)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(forwarded); i++) {
+        if (strcmp(operation, forwarded[i]) == 0) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+gboolean
+mf_hook_args_parse(int argc, char *const *argv, const char *default_socket_path,
+                   MfHookArgs *ret_args, GError **error)
+{
+    const char *socket_path = default_socket_path;
+    int first = 1;
+
+    if (argc == 7 && strcmp(argv[1], "--socket") == 0) {
+        socket_path = argv[2];
+        first = 3;
+    }
+    if (argc < first + 2) {
+        g_set_error(error, MF_ERROR, MF_ERROR_INVALID,
+                    "expected the arguments NAME OPERATION SUBOPERATION EXTRA from libvirt");
+        return FALSE;
+    }
+    *ret_args = (MfHookArgs){
+        .name = argv[first],
+        .operation = argv[first + 1],
+        .suboperation = argc > first + 2 ? argv[first + 2] : "-",
+        .extra = argc > first + 3 ? argv[first + 3] : "-",
+        .socket_path = socket_path,
+    };
+    return TRUE;
+}
+
+/* RFC 8259, section 7: quote, backslash and control characters are escaped; text must be UTF-8. */
+static void
+append_json_string(GString *json, const char *text)
+{
+    g_string_append_c(json, '"');
+    for (const char *p = text; *p != '\0'; p++) {
+        unsigned char c = (unsigned char)*p;
+
+        if (c == '"' || c == '\\') {
+            g_string_append_c(json, '\\');
+            g_string_append_c(json, (char)c);
+        } else if (c == '\n') {
+            g_string_append(json, "\\n");
+        } else if (c == '\t') {
+            g_string_append(json, "\\t");
+        } else if (c < 0x20 || c == 0x7f) {
+            g_string_append_printf(json, "\\u%04x", c);
+        } else {
+            g_string_append_c(json, (char)c);
+        }
+    }
+    g_string_append_c(json, '"');
+}
+
+/* Appends ,"key":"text" with at most max_bytes of text, cut between characters. */
+static void
+append_member(GString *json, const char *key, const char *text, gsize max_bytes)
+{
+    g_autofree char *cut = NULL;
+    gsize length_bytes = strlen(text);
+
+    if (length_bytes > max_bytes) {
+        const char *end = g_utf8_find_prev_char(text, text + max_bytes + 1);
+
+        length_bytes = end != NULL ? (gsize)(end - text) : 0;
+    }
+    cut = g_utf8_make_valid(text, (gssize)length_bytes);
+    g_string_append_printf(json, ",\"%s\":", key);
+    append_json_string(json, cut);
+}
+
+char *
+mf_hook_message_new(const MfHookArgs *args, const MfDomxml *domxml, GError **error)
+{
+    g_autoptr(GString) json = g_string_sized_new(512);
+
+    g_string_append(json, "{\"version\":1");
+    append_member(json, "operation", args->operation, WORD_MAX_BYTES);
+    append_member(json, "suboperation", args->suboperation, WORD_MAX_BYTES);
+    append_member(json, "extra", args->extra, WORD_MAX_BYTES);
+    append_member(json, "name", domxml->name, MF_HOOK_MAX_BYTES);
+    append_member(json, "uuid", domxml->uuid, WORD_MAX_BYTES);
+    g_string_append_printf(json, ",\"nosharepages\":%s", domxml->nosharepages ? "true" : "false");
+    append_member(json, "memory", mf_memory_kind_to_string(domxml->memory_kind), WORD_MAX_BYTES);
+    if (domxml->policy_xml != NULL) {
+        append_member(json, "policy", domxml->policy_xml, POLICY_SENT_MAX_BYTES);
+    }
+    g_string_append(json, "}\n");
+
+    if (json->len > MF_HOOK_MAX_BYTES) {
+        g_set_error(error, MF_ERROR, MF_ERROR_INVALID,
+                    "the message would have %" G_GSIZE_FORMAT " bytes, at most %d may be sent",
+                    json->len, MF_HOOK_MAX_BYTES);
+        return NULL;
+    }
+    return g_string_free(g_steal_pointer(&json), FALSE);
+}
+
+gboolean
+mf_hook_answer_check(const char *line, gsize length_bytes, GError **error)
+{
+    static const char yes[] = "{\"ok\":true";
+    static const char no[] = "{\"ok\":false,\"error\":\"";
+    g_autofree char *text = g_strndup(line, length_bytes);
+    g_autofree char *words = NULL;
+
+    g_strchomp(text);
+    if (g_str_has_prefix(text, yes)) {
+        return TRUE;
+    }
+    if (g_str_has_prefix(text, no) && g_str_has_suffix(text, "\"}")) {
+        g_autofree char *quoted = g_strdup(text + strlen(no));
+        g_autofree char *plain = NULL;
+
+        if (strlen(quoted) >= 2) {
+            quoted[strlen(quoted) - 2] = '\0';
+        }
+        plain = g_strcompress(quoted);
+        words = mf_hook_printable(plain, 512);
+        g_set_error(error, MF_ERROR, MF_ERROR_FAILED, "memfoldd says: %s", words);
+        return FALSE;
+    }
+    words = mf_hook_printable(text, 80);
+    g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "memfoldd's answer is not understood: %s",
+                words[0] != '\0' ? words : "(empty)");
+    return FALSE;
+}
+
+char *
+mf_hook_printable(const char *text, gsize max_bytes)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    g_autofree char *valid = g_utf8_make_valid(text, (gssize)MIN(strlen(text), max_bytes));
+
+    for (const char *p = valid; *p != '\0'; p = g_utf8_next_char(p)) {
+        gunichar c = g_utf8_get_char(p);
+
+        g_string_append_unichar(out, g_unichar_isprint(c) ? c : '?');
+    }
+    return g_string_free(g_steal_pointer(&out), FALSE);
+}
