@@ -35,17 +35,20 @@ typedef struct {
     const char *remedy; /* or NULL */
 } MemfoldReason;
 
-/* Connects to the system bus (DBUS_SYSTEM_BUS_ADDRESS is honoured by GDBus). */
+/* Connects to the system bus (DBUS_SYSTEM_BUS_ADDRESS is honoured by GDBus); never starts the daemon.
+ * Errors: NO_DAEMON when there is no bus to ask. */
 MemfoldClient *memfold_client_new(GError **error);
 void memfold_client_free(MemfoldClient *client);
 
 /* Host and all running domains at one moment. */
 MemfoldDescription *memfold_client_describe(MemfoldClient *client, GError **error);
 
-/* Sets one attribute of a domain's policy ("merge", "group", "priority", "boost"). */
+/* Sets one attribute of the policy ("merge", "group", "priority", "boost") of a running domain, given by name
+ * or UUID.  polkit may ask the user for a password meanwhile. */
 gboolean memfold_client_set_policy(MemfoldClient *client, const char *domain, const char *attribute,
                                    const char *value, GError **error);
 
+/* Has the daemon read its configuration again.  Errors: INVALID, and then the old one stays. */
 gboolean memfold_client_reload(MemfoldClient *client, GError **error);
 
 void memfold_description_free(MemfoldDescription *description);
@@ -54,7 +57,8 @@ gsize memfold_description_get_n_domains(const MemfoldDescription *description);
 const MemfoldFigures *memfold_description_get_domain(const MemfoldDescription *description,
                                                      gsize index);
 
-/* Values by key; keys are those of org.memfold1.xml. */
+/* Values by key; keys are those of org.memfold1.xml.  FALSE or NULL when the figure is absent or of another
+ * type; narrower integers are widened.  Strings belong to the description. */
 gboolean memfold_figures_get_uint64(const MemfoldFigures *figures, const char *key,
                                     guint64 *ret_value);
 gboolean memfold_figures_get_int64(const MemfoldFigures *figures, const char *key,
@@ -62,6 +66,11 @@ gboolean memfold_figures_get_int64(const MemfoldFigures *figures, const char *ke
 gboolean memfold_figures_get_boolean(const MemfoldFigures *figures, const char *key,
                                      gboolean *ret_value);
 const char *memfold_figures_get_string(const MemfoldFigures *figures, const char *key);
+
+/* All values as an a{sv} dictionary, for those who pass on what they do not know by name.  It belongs to
+ * the description. */
+GVariant *memfold_figures_get_values(const MemfoldFigures *figures);
+
 gsize memfold_figures_get_n_reasons(const MemfoldFigures *figures);
 const MemfoldReason *memfold_figures_get_reason(const MemfoldFigures *figures, gsize index);
 

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libmemfold: one bus connection, three calls, and values to read; see memfold.h.
+ *
+ * The daemon's answers are kept as they came (GVariant checks their type and their bounds) and are looked
+ * into when asked.  The connection is a private one, because the shared one of g_bus_get() ends the process
+ * when the bus goes away.
+ */
+#include "memfold.h"
+
+#include "mf-names.h"
+
+#define CALL_TIMEOUT_MSEC   25000
+#define DESCRIBE_REPLY_TYPE "(a{sv}a(sss)a(a{sv}a(sss)))"
+#define ERROR_PREFIX        MF_BUS_NAME ".Error."
+
+struct _MemfoldClient {
+    GDBusConnection *bus;
+};
+
+struct _MemfoldFigures {
+    GVariant *values; /* a{sv} */
+    GVariant *texts;  /* a(sss), which the strings of reasons point into */
+    GArray *reasons;  /* of MemfoldReason */
+};
+
+struct _MemfoldDescription {
+    MemfoldFigures *host;
+    GPtrArray *domains; /* of MemfoldFigures */
+};
+
+G_DEFINE_QUARK(memfold-error-quark, memfold_error)
+
+static MemfoldError
+code_of_remote(const char *name)
+{
+    static const struct {
+        const char *name;
+        MemfoldError code;
+    } codes[] = {
+        {ERROR_PREFIX "NoDomain", MEMFOLD_ERROR_NO_DOMAIN},
+        {ERROR_PREFIX "Denied", MEMFOLD_ERROR_DENIED},
+        {ERROR_PREFIX "Invalid", MEMFOLD_ERROR_INVALID},
+        {ERROR_PREFIX "Unsupported", MEMFOLD_ERROR_UNSUPPORTED},
+        {"org.freedesktop.DBus.Error.ServiceUnknown", MEMFOLD_ERROR_NO_DAEMON},
+        {"org.freedesktop.DBus.Error.NameHasNoOwner", MEMFOLD_ERROR_NO_DAEMON},
+        {"org.freedesktop.DBus.Error.AccessDenied", MEMFOLD_ERROR_DENIED},
+        {"org.freedesktop.DBus.Error.AuthFailed", MEMFOLD_ERROR_DENIED},
+        {"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", MEMFOLD_ERROR_DENIED},
+        {"org.freedesktop.DBus.Error.InvalidArgs", MEMFOLD_ERROR_INVALID},
+    };
+
+    for (gsize i = 0; name != NULL && i < G_N_ELEMENTS(codes); i++) {
+        if (g_str_equal(name, codes[i].name)) {
+            return codes[i].code;
+        }
+    }
+    return MEMFOLD_ERROR_FAILED;
+}
+
+/* Turns what GDBus says into what memfold.h promises. */
+static void
+take_dbus_error(GError *from, GError **error)
+{
+    g_autofree char *name = g_dbus_error_get_remote_error(from);
+    MemfoldError code = code_of_remote(name);
+
+    g_dbus_error_strip_remote_error(from);
+    if (code == MEMFOLD_ERROR_NO_DAEMON) {
+        g_set_error(error, MEMFOLD_ERROR, code, "memfoldd is not running (%s has no owner on the bus)",
+                    MF_BUS_NAME);
+    } else if (g_error_matches(from, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
+        g_set_error(error, MEMFOLD_ERROR, code, "memfoldd did not answer within %d seconds",
+                    CALL_TIMEOUT_MSEC / 1000);
+    } else {
+        g_set_error_literal(error, MEMFOLD_ERROR, code, from->message);
+    }
+    g_error_free(from);
+}
+
+/* Takes a floating params.  The reply is of reply_type or there is an error. */
+static GVariant *
+call(MemfoldClient *client, const char *path, const char *interface, const char *method,
+     GVariant *params, const char *reply_type, GError **error)
+{
+    GError *failure = NULL;
+    GVariant *reply = g_dbus_connection_call_sync(
+        client->bus, MF_BUS_NAME, path, interface, method, params, G_VARIANT_TYPE(reply_type),
+        G_DBUS_CALL_FLAGS_NO_AUTO_START | G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
+        CALL_TIMEOUT_MSEC, NULL, &failure);
+
+    if (reply == NULL) {
+        take_dbus_error(failure, error);
+    }
+    return reply;
+}
+
+MemfoldClient *
+memfold_client_new(GError **error)
+{
+    g_autoptr(GDBusConnection) bus = NULL;
+    g_autoptr(GError) failure = NULL;
+    g_autofree char *address = g_dbus_address_get_for_bus_sync(G_BUS_TYPE_SYSTEM, NULL, &failure);
+    MemfoldClient *client;
+
+    if (address != NULL) {
+        bus = g_dbus_connection_new_for_address_sync(
+            address,
+            G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+            NULL, NULL, &failure);
+    }
+    if (bus == NULL) {
+        g_set_error(error, MEMFOLD_ERROR, MEMFOLD_ERROR_NO_DAEMON, "cannot reach the system bus: %s",
+                    failure->message);
+        return NULL;
+    }
+    client = g_new0(MemfoldClient, 1);
+    client->bus = g_steal_pointer(&bus);
+    return client;
+}
+
+void
+memfold_client_free(MemfoldClient *client)
+{
+    if (client != NULL) {
+        g_object_unref(client->bus);
+        g_free(client);
+    }
+}
+
+/* Takes its own references. */
+static MemfoldFigures *
+figures_new(GVariant *values, GVariant *texts)
+{
+    MemfoldFigures *figures = g_new0(MemfoldFigures, 1);
+    MemfoldReason reason;
+    GVariantIter iter;
+
+    figures->values = g_variant_ref(values);
+    figures->texts = g_variant_ref(texts);
+    figures->reasons = g_array_new(FALSE, FALSE, sizeof(MemfoldReason));
+    g_variant_iter_init(&iter, texts);
+    while (g_variant_iter_next(&iter, "(&s&s&s)", &reason.code, &reason.text, &reason.remedy)) {
+        if (reason.remedy[0] == '\0') {
+            reason.remedy = NULL;
+        }
+        g_array_append_val(figures->reasons, reason);
+    }
+    return figures;
+}
+
+static void
+figures_free(gpointer data)
+{
+    MemfoldFigures *figures = data;
+
+    g_variant_unref(figures->values);
+    g_variant_unref(figures->texts);
+    g_array_unref(figures->reasons);
+    g_free(figures);
+}
+
+MemfoldDescription *
+memfold_client_describe(MemfoldClient *client, GError **error)
+{
+    g_autoptr(GVariant) reply = NULL;
+    g_autoptr(GVariant) values = NULL;
+    g_autoptr(GVariant) texts = NULL;
+    g_autoptr(GVariant) domains = NULL;
+    MemfoldDescription *description;
+
+    g_return_val_if_fail(client != NULL, NULL);
+    reply = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "Describe", NULL, DESCRIBE_REPLY_TYPE, error);
+    if (reply == NULL) {
+        return NULL;
+    }
+    g_variant_get(reply, "(@a{sv}@a(sss)@a(a{sv}a(sss)))", &values, &texts, &domains);
+    description = g_new0(MemfoldDescription, 1);
+    description->host = figures_new(values, texts);
+    description->domains = g_ptr_array_new_with_free_func(figures_free);
+    for (gsize i = 0; i < g_variant_n_children(domains); i++) {
+        g_autoptr(GVariant) of_domain = NULL;
+        g_autoptr(GVariant) why = NULL;
+
+        g_variant_get_child(domains, i, "(@a{sv}@a(sss))", &of_domain, &why);
+        g_ptr_array_add(description->domains, figures_new(of_domain, why));
+    }
+    return description;
+}
+
+gboolean
+memfold_client_set_policy(MemfoldClient *client, const char *domain, const char *attribute,
+                          const char *value, GError **error)
+{
+    g_autoptr(GVariant) found = NULL;
+    g_autoptr(GVariant) reply = NULL;
+    const char *path;
+
+    g_return_val_if_fail(client != NULL && domain != NULL && attribute != NULL && value != NULL, FALSE);
+    found = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "FindDomain", g_variant_new("(s)", domain),
+                 "(o)", error);
+    if (found == NULL) {
+        return FALSE;
+    }
+    g_variant_get(found, "(&o)", &path);
+    reply = call(client, path, MF_INTERFACE_DOMAIN, "SetPolicy", g_variant_new("(ss)", attribute, value),
+                 "()", error);
+    return reply != NULL;
+}
+
+gboolean
+memfold_client_reload(MemfoldClient *client, GError **error)
+{
+    g_autoptr(GVariant) reply = NULL;
+
+    g_return_val_if_fail(client != NULL, FALSE);
+    reply = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "Reload", NULL, "()", error);
+    return reply != NULL;
+}
+
+void
+memfold_description_free(MemfoldDescription *description)
+{
+    if (description != NULL) {
+        figures_free(description->host);
+        g_ptr_array_unref(description->domains);
+        g_free(description);
+    }
+}
+
+const MemfoldFigures *
+memfold_description_get_host(const MemfoldDescription *description)
+{
+    return description->host;
+}
+
+gsize
+memfold_description_get_n_domains(const MemfoldDescription *description)
+{
+    return description->domains->len;
+}
+
+const MemfoldFigures *
+memfold_description_get_domain(const MemfoldDescription *description, gsize index)
+{
+    g_return_val_if_fail(index < description->domains->len, NULL);
+    return g_ptr_array_index(description->domains, index);
+}
+
+gboolean
+memfold_figures_get_uint64(const MemfoldFigures *figures, const char *key, guint64 *ret_value)
+{
+    guint32 narrow;
+
+    if (g_variant_lookup(figures->values, key, "u", &narrow)) {
+        *ret_value = narrow;
+        return TRUE;
+    }
+    return g_variant_lookup(figures->values, key, "t", ret_value);
+}
+
+gboolean
+memfold_figures_get_int64(const MemfoldFigures *figures, const char *key, gint64 *ret_value)
+{
+    gint32 narrow;
+
+    if (g_variant_lookup(figures->values, key, "i", &narrow)) {
+        *ret_value = narrow;
+        return TRUE;
+    }
+    return g_variant_lookup(figures->values, key, "x", ret_value);
+}
+
+gboolean
+memfold_figures_get_boolean(const MemfoldFigures *figures, const char *key, gboolean *ret_value)
+{
+    return g_variant_lookup(figures->values, key, "b", ret_value);
+}
+
+const char *
+memfold_figures_get_string(const MemfoldFigures *figures, const char *key)
+{
+    const char *text = NULL;
+
+    return g_variant_lookup(figures->values, key, "&s", &text) ? text : NULL;
+}
+
+GVariant *
+memfold_figures_get_values(const MemfoldFigures *figures)
+{
+    return figures->values;
+}
+
+gsize
+memfold_figures_get_n_reasons(const MemfoldFigures *figures)
+{
+    return figures->reasons->len;
+}
+
+const MemfoldReason *
+memfold_figures_get_reason(const MemfoldFigures *figures, gsize index)
+{
+    g_return_val_if_fail(index < figures->reasons->len, NULL);
+    return &g_array_index(figures->reasons, MemfoldReason, index);
+}
