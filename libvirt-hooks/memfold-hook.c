@@ -22,6 +22,7 @@
 
 #include "../src/core/mf-error.h"
 #include "../src/core/mf-names.h"
+#include "../src/core/mf-text.h"
 #include "mf-build.h"
 #include "mf-hook-args.h"
 
@@ -246,9 +247,9 @@ tell_daemon(const MfHookArgs *args, gint64 deadline_usec, GError **error)
 static void
 complain(const MfHookArgs *args, const GError *problem)
 {
-    g_autofree char *name = mf_hook_printable(args->name, 256);
-    g_autofree char *operation = mf_hook_printable(args->operation, 32);
-    g_autofree char *text = mf_hook_printable(problem->message, 1024);
+    g_autofree char *name = mf_text_printable(args->name, 256);
+    g_autofree char *operation = mf_text_printable(args->operation, 32);
+    g_autofree char *text = mf_text_printable(problem->message, 1024);
 
     fprintf(stderr, "memfold-hook: domain \"%s\", %s: %s; the domain goes on\n", name, operation, text);
 }

@@ -6,6 +6,7 @@
 
 #include "../src/core/mf-error.h"
 #include "../src/core/mf-names.h"
+#include "../src/core/mf-text.h"
 
 /* The operations that change which domains run, where, or with which memory.  `attach` has no caller in
  * current libvirt. */
@@ -142,26 +143,12 @@ mf_hook_answer_check(const char *line, gsize length_bytes, GError **error)
             quoted[strlen(quoted) - 2] = '\0';
         }
         plain = g_strcompress(quoted);
-        words = mf_hook_printable(plain, 512);
+        words = mf_text_printable(plain, 512);
         g_set_error(error, MF_ERROR, MF_ERROR_FAILED, "memfoldd says: %s", words);
         return FALSE;
     }
-    words = mf_hook_printable(text, 80);
+    words = mf_text_printable(text, 80);
     g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "memfoldd's answer is not understood: %s",
                 words[0] != '\0' ? words : "(empty)");
     return FALSE;
-}
-
-char *
-mf_hook_printable(const char *text, gsize max_bytes)
-{
-    g_autoptr(GString) out = g_string_new(NULL);
-    g_autofree char *valid = g_utf8_make_valid(text, (gssize)MIN(strlen(text), max_bytes));
-
-    for (const char *p = valid; *p != '\0'; p = g_utf8_next_char(p)) {
-        gunichar c = g_utf8_get_char(p);
-
-        g_string_append_unichar(out, g_unichar_isprint(c) ? c : '?');
-    }
-    return g_string_free(g_steal_pointer(&out), FALSE);
 }

@@ -48,6 +48,3 @@ char *mf_hook_message_new(const MfHookArgs *args, const MfDomxml *domxml, GError
 /* Understands the daemon's line.  Errors: MF_ERROR_FAILED with the daemon's own words when it says no,
  * MF_ERROR_INVALID when it is no answer. */
 gboolean mf_hook_answer_check(const char *line, gsize length_bytes, GError **error);
-
-/* Text for a log: at most max_bytes of it, valid UTF-8, control characters replaced.  g_free(). */
-char *mf_hook_printable(const char *text, gsize max_bytes);
