@@ -2,11 +2,12 @@
 /*
  * memfold-hook: libvirt's QEMU hook that tells memfoldd what happens to a domain.
  *
- * libvirt starts it with the domain's XML on stdin and waits for it, holding the domain's lock and without
- * a time limit of its own.  So everything here stands under one monotonic deadline, a timer stands behind
- * the deadline, and the hook never calls libvirt.  It writes nothing on stdout, since for `migrate` and
- * `restore` libvirt takes that for a new domain XML.  It exits 0 whatever happens: a failing `reconnect` or
- * `started` hook makes libvirt kill a guest that runs.  What went wrong is one line on stderr.
+ * libvirt starts it with the domain's XML on stdin and waits for it, holding the domain's lock and
+ * without a time limit of its own.  So everything here stands under one monotonic deadline, a timer
+ * stands behind the deadline, and the hook never calls libvirt.  It writes nothing on stdout, since
+ * for `migrate` and `restore` libvirt takes that for a new domain XML.  It exits 0 whatever
+ * happens: a failing `reconnect` or `started` hook makes libvirt kill a guest that runs.  What went
+ * wrong is one line on stderr.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +27,8 @@
 #include "mf-build.h"
 #include "mf-hook-args.h"
 
-/* Of MF_HOOK_BUDGET_MSEC, what is kept for process start and exit, and the time of the timer that ends
- * what does not watch the deadline itself (parsing). */
+/* Of MF_HOOK_BUDGET_MSEC, what is kept for process start and exit, and the time of the timer that
+ * ends what does not watch the deadline itself (parsing). */
 #define RESERVE_MSEC       60
 #define TIMER_RESERVE_MSEC 30
 #define ANSWER_MAX_BYTES   4096
@@ -36,8 +37,10 @@
 static void
 leave_at_once(int signal_number)
 {
-    static const char late[] = "memfold-hook: out of time; the domain goes on without memfoldd knowing\n";
-    static const char fault[] = "memfold-hook: internal error; the domain goes on without memfoldd knowing\n";
+    static const char late[] =
+        "memfold-hook: out of time; the domain goes on without memfoldd knowing\n";
+    static const char fault[] =
+        "memfold-hook: internal error; the domain goes on without memfoldd knowing\n";
     gboolean timer = signal_number == SIGALRM;
 
     if (write(STDERR_FILENO, timer ? late : fault, (timer ? sizeof late : sizeof fault) - 1) < 0) {
@@ -46,11 +49,13 @@ leave_at_once(int signal_number)
     _exit(EXIT_SUCCESS);
 }
 
-/* A crash is an exit 0 too, also one with the stack used up; and time runs out even inside a library. */
+/* A crash is an exit 0 too, also one with the stack used up; and time runs out even inside a
+ * library. */
 static void
 guard_process(void)
 {
-    static const int signals[] = {SIGALRM, SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    static const int signals[] = {SIGALRM, SIGSEGV, SIGBUS,  SIGABRT,
+                                  SIGFPE,  SIGILL,  SIGTRAP, SIGSYS};
     static char stack_memory[16384];
     const stack_t stack = {.ss_sp = stack_memory, .ss_size = sizeof stack_memory};
     const struct sigaction action = {.sa_handler = leave_at_once, .sa_flags = SA_ONSTACK};
@@ -124,8 +129,8 @@ read_xml(gint64 deadline_usec, GError **error)
     gboolean end = FALSE;
 
     while (!end) {
-        if (!wait_for(STDIN_FILENO, POLLIN, deadline_usec, "the domain XML on stdin did not end in time",
-                      error) ||
+        if (!wait_for(STDIN_FILENO, POLLIN, deadline_usec,
+                      "the domain XML on stdin did not end in time", error) ||
             !read_some(STDIN_FILENO, xml, &end, error)) {
             return NULL;
         }
@@ -138,8 +143,8 @@ read_xml(gint64 deadline_usec, GError **error)
     return g_steal_pointer(&xml);
 }
 
-/* Connects within the deadline: connect(2) to a Unix socket whose queue is full waits for SO_SNDTIMEO, and
- * can't be polled for.  Returns the descriptor or -1. */
+/* Connects within the deadline: connect(2) to a Unix socket whose queue is full waits for
+ * SO_SNDTIMEO, and can't be polled for.  Returns the descriptor or -1. */
 static int
 connect_daemon(const char *path, gint64 deadline_usec, GError **error)
 {
@@ -162,13 +167,13 @@ connect_daemon(const char *path, gint64 deadline_usec, GError **error)
             close(fd);
         }
         if (saved_errno == ENOENT || saved_errno == ECONNREFUSED) {
-            g_set_error(error, MF_ERROR, MF_ERROR_GONE, "memfoldd is not running (nobody listens at %s)",
-                        path);
+            g_set_error(error, MF_ERROR, MF_ERROR_GONE,
+                        "memfoldd is not running (nobody listens at %s)", path);
         } else if (saved_errno == EAGAIN) {
             g_set_error(error, MF_ERROR, MF_ERROR_TIMEOUT, "memfoldd does not accept at %s", path);
         } else {
-            g_set_error(error, MF_ERROR, mf_error_from_errno(saved_errno), "connecting to %s: %s", path,
-                        g_strerror(saved_errno));
+            g_set_error(error, MF_ERROR, mf_error_from_errno(saved_errno), "connecting to %s: %s",
+                        path, g_strerror(saved_errno));
         }
         return -1;
     }
@@ -251,7 +256,8 @@ complain(const MfHookArgs *args, const GError *problem)
     g_autofree char *operation = mf_text_printable(args->operation, 32);
     g_autofree char *text = mf_text_printable(problem->message, 1024);
 
-    fprintf(stderr, "memfold-hook: domain \"%s\", %s: %s; the domain goes on\n", name, operation, text);
+    fprintf(stderr, "memfold-hook: domain \"%s\", %s: %s; the domain goes on\n", name, operation,
+            text);
 }
 
 int
@@ -271,7 +277,8 @@ main(int argc, char **argv)
         complain(&args, error);
         return EXIT_SUCCESS;
     }
-    if (mf_hook_operation_is_forwarded(args.operation) && !tell_daemon(&args, deadline_usec, &error)) {
+    if (mf_hook_operation_is_forwarded(args.operation) &&
+        !tell_daemon(&args, deadline_usec, &error)) {
         complain(&args, error);
     }
     return EXIT_SUCCESS;

@@ -8,8 +8,8 @@
 #include "../src/core/mf-names.h"
 #include "../src/core/mf-text.h"
 
-/* The operations that change which domains run, where, or with which memory.  `attach` has no caller in
- * current libvirt. */
+/* The operations that change which domains run, where, or with which memory.  `attach` has no
+ * caller in current libvirt. */
 static const char *const forwarded[] = {
     "prepare", "start", "started", "stopped", "release", "reconnect", "migrate", "restore",
 };

@@ -2,10 +2,10 @@
 /*
  * What libvirt hands to a QEMU hook, and what the hook says to the daemon about it.
  *
- * Pure: arguments and facts in, one line of JSON out, and the daemon's answer back.  The JSON is small
- * and fixed, and is written here and not by json-glib on purpose: the hook links nothing that libvirtd
- * does not link itself, because a hook that the dynamic loader refuses to start is a failing hook, and
- * libvirt kills running guests for one.
+ * Pure: arguments and facts in, one line of JSON out, and the daemon's answer back.  The JSON is
+ * small and fixed, and is written here and not by json-glib on purpose: the hook links nothing that
+ * libvirtd does not link itself, because a hook that the dynamic loader refuses to start is a
+ * failing hook, and libvirt kills running guests for one.
  */
 #pragma once
 
@@ -38,13 +38,13 @@ gboolean mf_hook_operation_is_forwarded(const char *operation);
 /*
  * The message of mf-names.h, with its '\n'.  Free with g_free().
  *
- * A policy element longer than the daemon reads is sent cut, so that it is refused there with a warning
- * that names the domain, and not taken for absent.
+ * A policy element longer than the daemon reads is sent cut, so that it is refused there with a
+ * warning that names the domain, and not taken for absent.
  *
  * Errors: MF_ERROR_INVALID when the message would still exceed MF_HOOK_MAX_BYTES.
  */
 char *mf_hook_message_new(const MfHookArgs *args, const MfDomxml *domxml, GError **error);
 
-/* Understands the daemon's line.  Errors: MF_ERROR_FAILED with the daemon's own words when it says no,
- * MF_ERROR_INVALID when it is no answer. */
+/* Understands the daemon's line.  Errors: MF_ERROR_FAILED with the daemon's own words when it says
+ * no, MF_ERROR_INVALID when it is no answer. */
 gboolean mf_hook_answer_check(const char *line, gsize length_bytes, GError **error);

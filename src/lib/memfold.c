@@ -2,9 +2,9 @@
 /*
  * libmemfold: one bus connection, three calls, and values to read; see memfold.h.
  *
- * The daemon's answers are kept as they came (GVariant checks their type and their bounds) and are looked
- * into when asked.  The connection is a private one, because the shared one of g_bus_get() ends the process
- * when the bus goes away.
+ * The daemon's answers are kept as they came (GVariant checks their type and their bounds) and are
+ * looked into when asked.  The connection is a private one, because the shared one of g_bus_get()
+ * ends the process when the bus goes away.
  */
 #include "memfold.h"
 
@@ -29,7 +29,7 @@ struct _MemfoldDescription {
     GPtrArray *domains; /* of MemfoldFigures */
 };
 
-G_DEFINE_QUARK(memfold-error-quark, memfold_error)
+G_DEFINE_QUARK(memfold - error - quark, memfold_error)
 
 static MemfoldError
 code_of_remote(const char *name)
@@ -67,8 +67,8 @@ take_dbus_error(GError *from, GError **error)
 
     g_dbus_error_strip_remote_error(from);
     if (code == MEMFOLD_ERROR_NO_DAEMON) {
-        g_set_error(error, MEMFOLD_ERROR, code, "memfoldd is not running (%s has no owner on the bus)",
-                    MF_BUS_NAME);
+        g_set_error(error, MEMFOLD_ERROR, code,
+                    "memfoldd is not running (%s has no owner on the bus)", MF_BUS_NAME);
     } else if (g_error_matches(from, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
         g_set_error(error, MEMFOLD_ERROR, code, "memfoldd did not answer within %d seconds",
                     CALL_TIMEOUT_MSEC / 1000);
@@ -111,8 +111,8 @@ memfold_client_new(GError **error)
             NULL, NULL, &failure);
     }
     if (bus == NULL) {
-        g_set_error(error, MEMFOLD_ERROR, MEMFOLD_ERROR_NO_DAEMON, "cannot reach the system bus: %s",
-                    failure->message);
+        g_set_error(error, MEMFOLD_ERROR, MEMFOLD_ERROR_NO_DAEMON,
+                    "cannot reach the system bus: %s", failure->message);
         return NULL;
     }
     client = g_new0(MemfoldClient, 1);
@@ -171,7 +171,8 @@ memfold_client_describe(MemfoldClient *client, GError **error)
     MemfoldDescription *description;
 
     g_return_val_if_fail(client != NULL, NULL);
-    reply = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "Describe", NULL, DESCRIBE_REPLY_TYPE, error);
+    reply = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "Describe", NULL, DESCRIBE_REPLY_TYPE,
+                 error);
     if (reply == NULL) {
         return NULL;
     }
@@ -197,15 +198,16 @@ memfold_client_set_policy(MemfoldClient *client, const char *domain, const char 
     g_autoptr(GVariant) reply = NULL;
     const char *path;
 
-    g_return_val_if_fail(client != NULL && domain != NULL && attribute != NULL && value != NULL, FALSE);
-    found = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "FindDomain", g_variant_new("(s)", domain),
-                 "(o)", error);
+    g_return_val_if_fail(client != NULL && domain != NULL && attribute != NULL && value != NULL,
+                         FALSE);
+    found = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "FindDomain",
+                 g_variant_new("(s)", domain), "(o)", error);
     if (found == NULL) {
         return FALSE;
     }
     g_variant_get(found, "(&o)", &path);
-    reply = call(client, path, MF_INTERFACE_DOMAIN, "SetPolicy", g_variant_new("(ss)", attribute, value),
-                 "()", error);
+    reply = call(client, path, MF_INTERFACE_DOMAIN, "SetPolicy",
+                 g_variant_new("(ss)", attribute, value), "()", error);
     return reply != NULL;
 }
 

@@ -2,9 +2,10 @@
 /*
  * libmemfold: ask memfoldd, the daemon that keeps one copy of what virtual machines have in common.
  *
- * A client is a connection to the system bus.  Calls block until the daemon answers or 25 seconds have
- * passed; descriptions are values that belong to the caller.  A figure that the daemon could not read
- * is absent: memfold_figures_get_*() answers FALSE and leaves its out-parameter alone.  Needs GLib.
+ * A client is a connection to the system bus.  Calls block until the daemon answers or 25 seconds
+ * have passed; descriptions are values that belong to the caller.  A figure that the daemon could
+ * not read is absent: memfold_figures_get_*() answers FALSE and leaves its out-parameter alone.
+ * Needs GLib.
  */
 #pragma once
 
@@ -16,8 +17,8 @@ G_BEGIN_DECLS
 
 typedef enum {
     MEMFOLD_ERROR_FAILED,
-    MEMFOLD_ERROR_NO_DAEMON,   /* nobody owns the bus name */
-    MEMFOLD_ERROR_NO_DOMAIN,   /* no running domain of that name or UUID */
+    MEMFOLD_ERROR_NO_DAEMON, /* nobody owns the bus name */
+    MEMFOLD_ERROR_NO_DOMAIN, /* no running domain of that name or UUID */
     MEMFOLD_ERROR_DENIED,
     MEMFOLD_ERROR_INVALID,     /* attribute or value refused */
     MEMFOLD_ERROR_UNSUPPORTED, /* this host or QEMU can't do that */
@@ -35,16 +36,16 @@ typedef struct {
     const char *remedy; /* or NULL */
 } MemfoldReason;
 
-/* Connects to the system bus (DBUS_SYSTEM_BUS_ADDRESS is honoured by GDBus); never starts the daemon.
- * Errors: NO_DAEMON when there is no bus to ask. */
+/* Connects to the system bus (DBUS_SYSTEM_BUS_ADDRESS is honoured by GDBus); never starts the
+ * daemon. Errors: NO_DAEMON when there is no bus to ask. */
 MemfoldClient *memfold_client_new(GError **error);
 void memfold_client_free(MemfoldClient *client);
 
 /* Host and all running domains at one moment. */
 MemfoldDescription *memfold_client_describe(MemfoldClient *client, GError **error);
 
-/* Sets one attribute of the policy ("merge", "group", "priority", "boost") of a running domain, given by name
- * or UUID.  polkit may ask the user for a password meanwhile. */
+/* Sets one attribute of the policy ("merge", "group", "priority", "boost") of a running domain,
+ * given by name or UUID.  polkit may ask the user for a password meanwhile. */
 gboolean memfold_client_set_policy(MemfoldClient *client, const char *domain, const char *attribute,
                                    const char *value, GError **error);
 
@@ -57,8 +58,8 @@ gsize memfold_description_get_n_domains(const MemfoldDescription *description);
 const MemfoldFigures *memfold_description_get_domain(const MemfoldDescription *description,
                                                      gsize index);
 
-/* Values by key; keys are those of org.memfold1.xml.  FALSE or NULL when the figure is absent or of another
- * type; narrower integers are widened.  Strings belong to the description. */
+/* Values by key; keys are those of org.memfold1.xml.  FALSE or NULL when the figure is absent or of
+ * another type; narrower integers are widened.  Strings belong to the description. */
 gboolean memfold_figures_get_uint64(const MemfoldFigures *figures, const char *key,
                                     guint64 *ret_value);
 gboolean memfold_figures_get_int64(const MemfoldFigures *figures, const char *key,
@@ -67,8 +68,8 @@ gboolean memfold_figures_get_boolean(const MemfoldFigures *figures, const char *
                                      gboolean *ret_value);
 const char *memfold_figures_get_string(const MemfoldFigures *figures, const char *key);
 
-/* All values as an a{sv} dictionary, for those who pass on what they do not know by name.  It belongs to
- * the description. */
+/* All values as an a{sv} dictionary, for those who pass on what they do not know by name.  It
+ * belongs to the description. */
 GVariant *memfold_figures_get_values(const MemfoldFigures *figures);
 
 gsize memfold_figures_get_n_reasons(const MemfoldFigures *figures);

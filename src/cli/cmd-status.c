@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `memfold status`: what the host saves, and what each domain has of it. */
+#include <stdio.h>
+
+#include "mf-cli-json.h"
+#include "mf-cli.h"
+#include "mf-table.h"
+#include "mf-text.h"
+#include "mf-units.h"
+
+static const MfColumn columns[] = {
+    {.title = "NAME", .max_columns = 24},
+    {.title = "POLICY", .max_columns = 6},
+    {.title = "MODE", .max_columns = 7},
+    {.title = "MERGED", .max_columns = 14, .right = TRUE},
+    {.title = "SAVED", .max_columns = 14, .right = TRUE},
+    {.title = "GROUP", .max_columns = 14},
+    {.title = "REASON"},
+};
+
+static const char *
+run_state(const MemfoldFigures *host)
+{
+    static const char *const states[] = {"stopped", "running", "un-merging everything"};
+    guint64 run;
+
+    if (!memfold_figures_get_uint64(host, "ksm_run", &run)) {
+        return "state unknown";
+    }
+    return run < G_N_ELEMENTS(states) ? states[run] : "in a state that memfold does not know";
+}
+
+/* "3.20 %", or NULL when the figure is absent. */
+static char *
+percent(const MemfoldFigures *figures, const char *key)
+{
+    guint64 permyriad;
+
+    return memfold_figures_get_uint64(figures, key, &permyriad) ? mf_format_permyriad(permyriad)
+                                                                : NULL;
+}
+
+static void
+print_host(const MemfoldFigures *host)
+{
+    g_autofree char *saved = mf_cli_mib(host, "saved_bytes");
+    g_autofree char *cpu = percent(host, "ksmd_cpu_permyriad");
+    g_autofree char *budget = percent(host, "cpu_budget_permyriad");
+    g_autofree char *sum_error = percent(host, "sum_error_permyriad");
+
+    printf("saved  %s on this host; the domains' sum is off by %s\n", saved,
+           sum_error != NULL ? sum_error : "an unknown share");
+    printf("ksmd   %s; %s of one CPU, budget %s\n", run_state(host),
+           cpu != NULL ? cpu : "unknown share", budget != NULL ? budget : "unknown");
+    for (gsize i = 0; i < memfold_figures_get_n_reasons(host); i++) {
+        const MemfoldReason *reason = memfold_figures_get_reason(host, i);
+        const char *remedy = reason->remedy;
+        g_autofree char *line = g_strconcat(reason->text, remedy != NULL ? "; " : "", remedy, NULL);
+        g_autofree char *clean = mf_text_printable(line, 512);
+
+        printf("       %s\n", clean);
+    }
+}
+
+static void
+add_row(MfTable *table, const MemfoldFigures *domain)
+{
+    g_autofree char *merged = mf_cli_mib(domain, "merged_bytes");
+    g_autofree char *saved = mf_cli_mib(domain, "saved_bytes");
+    const MemfoldReason *reason =
+        memfold_figures_get_n_reasons(domain) > 0 ? memfold_figures_get_reason(domain, 0) : NULL;
+    const char *const cells[] = {
+        mf_cli_word(domain, "name"),
+        mf_cli_word(domain, "merge"),
+        mf_cli_word(domain, "mode"),
+        merged,
+        saved,
+        mf_cli_word(domain, "group"),
+        reason != NULL ? reason->text : "",
+    };
+
+    mf_table_add(table, cells);
+}
+
+static void
+print_table(const MemfoldFigures *host, const GPtrArray *domains)
+{
+    g_autoptr(MfTable) table = mf_table_new(columns, G_N_ELEMENTS(columns));
+    g_autofree char *text = NULL;
+
+    print_host(host);
+    if (domains->len == 0) {
+        printf("\nno domain runs\n");
+        return;
+    }
+    for (guint i = 0; i < domains->len; i++) {
+        add_row(table, g_ptr_array_index(domains, i));
+    }
+    text = mf_table_render(table, mf_cli_width());
+    printf("\n%s", text);
+}
+
+static void
+print_json(const MemfoldFigures *host, const GPtrArray *domains)
+{
+    JsonObject *object = json_object_new();
+    JsonArray *entries = json_array_new();
+
+    for (guint i = 0; i < domains->len; i++) {
+        json_array_add_object_element(entries, mf_cli_json_domain(g_ptr_array_index(domains, i)));
+    }
+    json_object_set_object_member(object, "host", mf_cli_json_host(host));
+    json_object_set_array_member(object, "domains", entries);
+    mf_cli_json_print(object);
+}
+
+/* The domains that were asked for, or all; NULL when one of them does not run. */
+static GPtrArray *
+choose(const MemfoldDescription *description, int n_names, char **names)
+{
+    g_autoptr(GPtrArray) chosen = g_ptr_array_new();
+
+    for (int i = 0; i < n_names; i++) {
+        const MemfoldFigures *domain = mf_cli_find_domain(description, names[i]);
+
+        if (domain == NULL) {
+            return NULL;
+        }
+        g_ptr_array_add(chosen, (gpointer)domain);
+    }
+    for (gsize i = 0; n_names == 0 && i < memfold_description_get_n_domains(description); i++) {
+        g_ptr_array_add(chosen, (gpointer)memfold_description_get_domain(description, i));
+    }
+    return g_steal_pointer(&chosen);
+}
+
+static MfExit
+run(int argc, char **argv)
+{
+    gboolean json = FALSE;
+    const GOptionEntry entries[] = {
+        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print a JSON object", NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+    g_autoptr(MemfoldDescription) description = NULL;
+    g_autoptr(GPtrArray) domains = NULL;
+    MfExit exit_code = MF_EXIT_OK;
+
+    if (!mf_cli_parse(&mf_command_status, entries, 0, -1, &argc, &argv)) {
+        return MF_EXIT_USAGE;
+    }
+    description = mf_cli_describe(&exit_code);
+    if (description == NULL) {
+        return exit_code;
+    }
+    domains = choose(description, argc - 1, argv + 1);
+    if (domains == NULL) {
+        return MF_EXIT_FAILED;
+    }
+    if (json) {
+        print_json(memfold_description_get_host(description), domains);
+    } else {
+        print_table(memfold_description_get_host(description), domains);
+    }
+    return MF_EXIT_OK;
+}
+
+const MfCommand mf_command_status = {
+    .name = "status",
+    .arguments = "[DOMAIN...]",
+    .summary = "Show what the host and each running domain save",
+    .details = "MERGED is what a domain shares, SAVED its part of the host's saving.\n"
+               "A figure that could not be read is \"-\" in the table and absent from the JSON.",
+    .run = run,
+};

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The JSON that `memfold` prints: one member for each figure that is known, under the daemon's own
+ * key.
+ *
+ * A figure that is absent there is absent here.  The policy's attributes stand together in
+ * "policy", and the reasons in "reasons" as objects of code, text and, where there is one, remedy.
+ */
+#pragma once
+
+#include <json-glib/json-glib.h>
+
+#include "../lib/memfold.h"
+
+JsonObject *mf_cli_json_host(const MemfoldFigures *host);
+JsonObject *mf_cli_json_domain(const MemfoldFigures *domain);
+
+/* Prints object to stdout, indented, and takes it. */
+void mf_cli_json_print(JsonObject *object);
