@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The host's KSM: its lock among tests, its knobs saved and put back, its counters.
+
+KSM is one for the whole host, so whoever writes a knob or asserts on a counter holds lock().
+Files: Documentation/admin-guide/mm/ksm.rst of the kernel.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+
+import wait
+
+DIRECTORY = "/sys/kernel/mm/ksm"
+LOCK = "/run/lock/memfold-ksm.lock"
+
+
+def read(name):
+    """The text of a file of KSM's; of a choice file ("[none] scan-time") the chosen word."""
+    with open(f"{DIRECTORY}/{name}", encoding="ascii") as file:
+        text = file.read().strip()
+    chosen = re.search(r"\[([^]]+)\]", text)
+    return chosen.group(1) if chosen else text
+
+
+def write(name, value):
+    with open(f"{DIRECTORY}/{name}", "w", encoding="ascii") as file:
+        file.write(str(value))
+
+
+def knobs():
+    """All writable files as {name: text}: what has to be the same afterwards."""
+    names = sorted(os.listdir(DIRECTORY))
+    return {n: read(n) for n in names if os.stat(f"{DIRECTORY}/{n}").st_mode & 0o200}
+
+
+def counters():
+    """All read-only files as {name: integer}."""
+    names = sorted(os.listdir(DIRECTORY))
+    return {n: int(read(n)) for n in names if not os.stat(f"{DIRECTORY}/{n}").st_mode & 0o200}
+
+
+def restore(saved):
+    """Puts knobs back. The advisor refuses changes while it drives, so it is first and last."""
+    now = knobs()
+    if now.get("advisor_mode", "none") != "none":
+        write("advisor_mode", "none")
+    for name, value in saved.items():
+        if name not in ("advisor_mode", "run") and read(name) != value:
+            write(name, value)
+    for name in ("advisor_mode", "run"):
+        if name in saved and read(name) != saved[name]:
+            write(name, saved[name])
+
+
+@contextlib.contextmanager
+def lock(deadline_sec=600.0):
+    """Holds the lock that says who may use KSM. Not to be nested."""
+    with open(LOCK, "w", encoding="ascii") as file:
+        end = time.monotonic() + deadline_sec
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise wait.Timeout(f"KSM is in use: {LOCK} is held by another") from None
+                time.sleep(0.1)
+        yield
+
+
+@contextlib.contextmanager
+def borrowed(**settings):
+    """Holds the lock, sets knobs, and puts all knobs back at the end. Yields what they were."""
+    with lock():
+        saved = knobs()
+        try:
+            set_knobs(**settings)
+            yield saved
+        finally:
+            restore(saved)
+
+
+def set_knobs(**settings):
+    """Writes knobs; those that this kernel lacks are left out. `run` comes last."""
+    for name in sorted(settings, key=lambda n: n == "run"):
+        if os.path.exists(f"{DIRECTORY}/{name}"):
+            write(name, settings[name])
+
+
+# Scans a few hundred MiB in a second or two: for guests of known, small size.
+FAST = {"pages_to_scan": 20000, "sleep_millisecs": 10, "smart_scan": 0, "run": 1}
+
+
+def wait_until(what, predicate, deadline_sec=60.0):
+    """Waits until predicate(counters) is true; returns those counters."""
+    seen = {}
+
+    def holds():
+        seen.update(counters())
+        return predicate(seen)
+
+    wait.until(what, holds, deadline_sec, show=lambda: seen)
+    return seen
+
+
+def wait_full_scans(count=2, deadline_sec=60.0):
+    """Waits until ksmd went through everything `count` times from now.
+
+    A page is merged with one already stable in the first whole pass, and pages new to each
+    other in the third at the latest: the checksum has to hold still once.
+    """
+    first = int(read("full_scans"))
+    wait_until(f"{count} full scans", lambda c: c["full_scans"] > first + count, deadline_sec)
