@@ -6,8 +6,9 @@
  * 1 - 1/n of a page, which is what smaps tells as Rss - Pss of a mergeable anonymous area.  Summed
  * over all processes that gives mappings - pages = pages_sharing, exactly, up to rounding (below a
  * page for each area) and to what changes while the areas are walked.  A page that ksmd replaced by
- * the shared zero page saves a whole page, and is in no Rss: ksm_zero_pages of the process is added.
- * KSM's own per-process profit counts pages_sharing's first page as saved, too, and so over-counts.
+ * the shared zero page saves a whole page, and is in no Rss: ksm_zero_pages of the process is
+ * added. KSM's own per-process profit counts pages_sharing's first page as saved, too, and so
+ * over-counts.
  */
 #pragma once
 
@@ -18,7 +19,7 @@ typedef struct {
     guint64 size_bytes;
     guint64 resident_bytes;     /* Rss */
     guint64 proportional_bytes; /* Pss */
-    guint64 merged_bytes;       /* "KSM:" */
+    MfU64 merged_bytes;         /* "KSM:"; absent before Linux 6.7, which does not print it */
 } MfArea;
 
 /* Saved bytes of one process: Rss - Pss (0 when Pss exceeds Rss by rounding) plus its zero pages.
@@ -31,5 +32,5 @@ MfU64 mf_account_saved_bytes(gboolean area_known, const MfArea *area, MfU64 zero
 MfU64 mf_account_host_saved_bytes(const MfHost *host);
 
 /* |sum over domains + others - host| in permyriad of the host's saving; absent when any part is, 0
- * when both are 0. */
+ * when both are 0, and MF_PERMYRIAD when only the host's is 0. */
 MfU64 mf_account_sum_error_permyriad(const MfSnapshot *snapshot);

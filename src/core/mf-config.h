@@ -23,21 +23,21 @@ typedef enum {
 
 typedef struct {
     /* [merge] */
-    MfDefaultGroup default_group;        /* default-group, isolated */
-    guint reserve_permyriad;             /* reserve-permyriad, 500: of RAM, kept free by un-merging */
+    MfDefaultGroup default_group; /* default-group, isolated */
+    guint reserve_permyriad;      /* reserve-permyriad, 500: of RAM, kept free by un-merging */
 
     /* [ksmd] */
-    gboolean manage;                     /* manage, true: FALSE leaves every knob alone */
-    guint cpu_budget_permyriad;          /* cpu-budget-permyriad of one CPU, 1..10000, 1000 */
-    guint min_pages_to_scan_pages;       /* min-pages-to-scan, 100 */
-    guint max_pages_to_scan_pages;       /* max-pages-to-scan, 200000 */
-    guint sleep_msec;                    /* sleep-msec, 1..10000, 20 */
-    MfZeroPages use_zero_pages;          /* use-zero-pages, keep */
+    gboolean manage;               /* manage, true: FALSE leaves every knob alone */
+    guint cpu_budget_permyriad;    /* cpu-budget-permyriad of one CPU, 1..10000, 1000 */
+    guint min_pages_to_scan_pages; /* min-pages-to-scan, 100 */
+    guint max_pages_to_scan_pages; /* max-pages-to-scan, 200000 */
+    guint sleep_msec;              /* sleep-msec, 1..10000, 20 */
+    MfZeroPages use_zero_pages;    /* use-zero-pages, keep */
 
     /* [daemon] */
-    guint tick_msec;                     /* tick-msec, 100..60000, 2000 */
-    guint accounting_interval_msec;      /* accounting-interval-msec, 500..3600000, 10000 */
-    char *libvirt_uri;                   /* libvirt-uri, qemu:///system */
+    guint tick_msec;                /* tick-msec, 100..60000, 2000 */
+    guint accounting_interval_msec; /* accounting-interval-msec, 500..3600000, 10000 */
+    char *libvirt_uri;              /* libvirt-uri, qemu:///system */
 } MfConfig;
 
 MfConfig *mf_config_new(void); /* the shipped defaults */

@@ -16,10 +16,12 @@
 
 /* What decide remembers from one tick to the next. */
 typedef struct {
-    gint64 last_taken_usec;      /* 0: no tick yet */
+    gint64 last_taken_usec; /* when ksmd's CPU time was noted last; 0: not yet */
     MfU64 last_ksmd_cpu_usec;
-    MfU64 ksmd_cpu_permyriad;    /* of one CPU, over the last interval */
-    GHashTable *start_holds;     /* uuid -> gint64* monotonic deadline: see mf_memory_hold() */
+    gboolean last_running;     /* ksmd ran then */
+    MfU64 ksmd_cpu_permyriad;  /* of one CPU, over the last interval of a second or more */
+    gboolean scan_rate_chosen; /* pages_to_scan had its starting value */
+    GHashTable *start_holds;   /* uuid -> gint64* monotonic deadline: see mf_memory_hold() */
 } MfMemory;
 
 MfMemory *mf_memory_new(void);
@@ -31,8 +33,9 @@ void mf_memory_hold(MfMemory *memory, const char *uuid, gint64 until_usec);
 void mf_memory_release(MfMemory *memory, const char *uuid);
 
 /* The mode that a domain should have by its policy alone, with the reasons appended to reasons (may
- * be NULL).  group_enforced says whether this host keeps groups apart.  Used by decide, and at a
- * domain's start before anything else of it is known. */
+ * be NULL).  group_enforced says that the domain is kept apart already (MF_CAP_GROUP), not that the
+ * kernel could.  Used by decide, and at a domain's start (then FALSE: nobody has put it in a
+ * group). */
 MfMode mf_decide_mode(const MfConfig *config, const MfPolicy *policy, gboolean nosharepages,
                       MfMemoryKind memory_kind, gboolean group_enforced, GPtrArray *reasons);
 

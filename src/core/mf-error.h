@@ -24,8 +24,8 @@ typedef enum {
 GQuark mf_error_quark(void);
 
 /* Maps an errno value to the code that asks for the same behaviour (ENOENT, ESRCH: GONE; EACCES,
- * EPERM: DENIED; EAGAIN, EBUSY, EINTR: BUSY; EINVAL: INVALID; EOPNOTSUPP, ENOSYS: UNSUPPORTED;
- * ETIMEDOUT: TIMEOUT; else FAILED).  Pure. */
+ * EPERM, EROFS: DENIED; EAGAIN, EBUSY, EINTR: BUSY; EINVAL: INVALID; EOPNOTSUPP, ENOSYS:
+ * UNSUPPORTED; ETIMEDOUT: TIMEOUT; else FAILED).  Pure. */
 MfError mf_error_from_errno(int saved_errno);
 
 /* Each answers whether error is of the MF_ERROR domain with that code; FALSE for NULL. */

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Every name with a meaning outside the process: bus, objects, paths, limits of the hook's message. */
+/* Every name with a meaning outside the process: bus, objects, paths, limits of the hook's call. */
 #pragma once
 
-#define MF_BUS_NAME          "org.memfold1"
-#define MF_OBJECT_HOST       "/org/memfold1"
-#define MF_OBJECT_DOMAINS    "/org/memfold1/domain" /* + "/" + uuid with '_' for '-' */
-#define MF_INTERFACE_HOST    "org.memfold1.Host"
-#define MF_INTERFACE_DOMAIN  "org.memfold1.Domain"
-#define MF_POLKIT_SET        "org.memfold1.set"    /* change a domain's policy */
-#define MF_POLKIT_RELOAD     "org.memfold1.reload" /* read the configuration again */
+#define MF_BUS_NAME         "org.memfold1"
+#define MF_OBJECT_HOST      "/org/memfold1"
+#define MF_OBJECT_DOMAINS   "/org/memfold1/domain" /* + "/" + uuid with '_' for '-' */
+#define MF_INTERFACE_HOST   "org.memfold1.Host"
+#define MF_INTERFACE_DOMAIN "org.memfold1.Domain"
+#define MF_POLKIT_SET       "org.memfold1.set"    /* change a domain's policy */
+#define MF_POLKIT_RELOAD    "org.memfold1.reload" /* read the configuration again */
 
 /* In the runtime directory (/run/memfold) */
-#define MF_HOOK_SOCKET_NAME  "hook.sock"
-#define MF_JOURNAL_NAME      "journal"
+#define MF_HOOK_SOCKET_NAME "hook.sock"
+#define MF_JOURNAL_NAME     "journal"
 
 /*
- * The hook's message: one JSON object in one line, at most MF_HOOK_MAX_BYTES with its '\n', answered by
- * one line ({"ok":true} or {"ok":false,"error":"..."}):
- *   {"version":1,"operation":"started","suboperation":"begin","extra":"-","name":"vm1","uuid":"...",
- *    "nosharepages":false,"memory":"anonymous","policy":"<policy .../>"}
- * `policy` is absent when the domain has none.  The daemon answers from its own state and never calls
- * libvirt for the hook's sake: libvirt waits for the hook.
+ * The hook's message: one JSON object in one line, at most MF_HOOK_MAX_BYTES with its '\n',
+ * answered by one line ({"ok":true} or {"ok":false,"error":"..."}):
+ *   {"version":1,"operation":"started","suboperation":"begin","extra":"-","name":"vm1",
+ *    "uuid":"...","nosharepages":false,"memory":"anonymous","policy":"<policy .../>"}
+ * `policy` is absent when the domain has none.  The daemon answers from its own state and never
+ * calls libvirt for the hook's sake: libvirt waits for the hook.
  */
-#define MF_HOOK_MAX_BYTES    16384
-#define MF_HOOK_BUDGET_MSEC  500
+#define MF_HOOK_MAX_BYTES   16384
+#define MF_HOOK_BUDGET_MSEC 500

@@ -2,8 +2,9 @@
 /*
  * Text that the kernel prints, to numbers.
  *
- * Pure functions over buffers of a known length (no NUL needed inside the length).  Strict where the
- * kernel is strict: a number is the whole field, overflow is an error, and a missing field is absent.
+ * Pure functions over buffers of a known length (no NUL needed inside the length).  Strict where
+ * the kernel is strict: a number is the whole field, overflow is an error, and a missing field is
+ * absent. All errors are MF_ERROR_INVALID, and then no out-parameter is touched.
  */
 #pragma once
 
@@ -19,19 +20,33 @@ gboolean mf_parse_i64(const char *text, gsize length_bytes, gint64 *ret_value, G
 /* /proc/meminfo (proc(5)): fills the three mem_ and swap_ fields of host. */
 gboolean mf_parse_meminfo(const char *text, gsize length_bytes, MfHost *host, GError **error);
 
-/* /proc/PID/ksm_stat (Documentation/filesystems/proc.rst): fills zero_bytes, rmap_items_pages and
- * profit_bytes; lines it does not know are passed over. */
-gboolean mf_parse_ksm_stat(const char *text, gsize length_bytes, guint64 page_size_bytes,
-                           MfDomain *domain, GError **error);
+/* /proc/PID/ksm_stat (Documentation/filesystems/proc.rst).  merging_pages counts the pages that
+ * ksmd merged and says nothing of those that were written since: it tells that a process merges,
+ * not how much. */
+typedef struct {
+    MfU64 rmap_items_pages;
+    MfU64 zero_pages;
+    MfU64 merging_pages;
+    MfI64 profit_bytes;
+} MfKsmStat;
 
-/* /proc/PID/smaps (proc(5)): totals over the areas whose VmFlags hold "mg".  A text without one such
- * area gives zeroes, which is an answer. */
+/* Lines that it does not know are passed over. */
+gboolean mf_parse_ksm_stat(const char *text, gsize length_bytes, MfKsmStat *ret_stat,
+                           GError **error);
+
+/* /proc/PID/smaps (proc(5)): totals over the areas whose VmFlags hold "mg".  A text without one
+ * such area gives zeroes, which is an answer; one that ends within an area is refused. */
 gboolean mf_parse_smaps(const char *text, gsize length_bytes, MfArea *ret_area, GError **error);
 
-/* /proc/PID/stat: utime + stime in clock ticks, starttime in clock ticks, and comm.  ret_comm is
- * allocated; any out-parameter may be NULL. */
-gboolean mf_parse_stat(const char *text, gsize length_bytes, char **ret_comm, guint64 *ret_cpu_ticks,
-                       guint64 *ret_start_ticks, GError **error);
+/* /proc/PID/stat (proc_pid_stat(5)). */
+typedef struct {
+    char comm[64]; /* of a process at most 15 bytes, of a kernel thread more */
+    gint64 parent_pid;
+    guint64 cpu_ticks;   /* utime + stime, in ticks of sysconf(_SC_CLK_TCK) */
+    guint64 start_ticks; /* since boot */
+} MfProcStat;
+
+gboolean mf_parse_stat(const char *text, gsize length_bytes, MfProcStat *ret_stat, GError **error);
 
 /* A kernel choice file such as "[none] scan-time": the bracketed word, allocated. */
 char *mf_parse_choice(const char *text, gsize length_bytes, GError **error);

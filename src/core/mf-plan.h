@@ -14,17 +14,18 @@
 
 /* The codes are stable names (mf_reason_code_to_string()), used in JSON and by `memfold why`. */
 typedef enum {
-    MF_REASON_POLICY,             /* the domain's policy asks for it */
-    MF_REASON_NOSHAREPAGES,       /* <nosharepages/> wins over the policy */
-    MF_REASON_MEMORY_SHARED,      /* RAM is shared (memfd, virtiofs, vhost-user) */
+    MF_REASON_POLICY,        /* the domain's policy asks for it */
+    MF_REASON_NOSHAREPAGES,  /* <nosharepages/> wins over the policy */
+    MF_REASON_MEMORY_SHARED, /* RAM is shared (memfd, virtiofs, vhost-user) */
     MF_REASON_MEMORY_HUGEPAGES,
     MF_REASON_MEMORY_FILE,
-    MF_REASON_GROUP_UNENFORCED,   /* this host can't keep groups apart: not merged */
+    MF_REASON_GROUP_UNENFORCED, /* this host can't keep groups apart: not merged */
     MF_REASON_FREEZE_UNSUPPORTED,
     MF_REASON_ZERO_UNSUPPORTED,
     MF_REASON_SWITCH_UNSUPPORTED, /* this QEMU's memory can't be switched while it runs */
     MF_REASON_POLICY_INVALID,     /* metadata was refused, the default applies */
     MF_REASON_MODE_UNKNOWN,       /* QEMU has not answered */
+    MF_REASON_SWITCH_FAILED,      /* QEMU refused the last switch, or failed to answer */
     MF_REASON_NO_HEADROOM,        /* un-merging would take more memory than is available */
     MF_REASON_WAITING,            /* another domain is being un-merged first */
     MF_REASON_KSM_MISSING,        /* kernel without KSM */
@@ -61,19 +62,19 @@ typedef enum {
 
 typedef struct {
     MfActionKind kind;
-    MfKnob knob;         /* MF_ACTION_KNOB */
-    char *from;          /* text of the value or mode before; NULL when unknown */
-    char *to;            /* text of the value or mode wanted */
-    char *uuid;          /* MF_ACTION_DOMAIN_MODE */
+    MfKnob knob; /* MF_ACTION_KNOB */
+    char *from;  /* text of the value or mode before; NULL when unknown */
+    char *to;    /* text of the value or mode wanted */
+    char *uuid;  /* MF_ACTION_DOMAIN_MODE */
     char *name;
-    MfMode mode;         /* MF_ACTION_DOMAIN_MODE: OFF, ON or FROZEN */
-    MfReason *reason;    /* never NULL */
+    MfMode mode;      /* MF_ACTION_DOMAIN_MODE: OFF, ON or FROZEN */
+    MfReason *reason; /* never NULL */
 } MfAction;
 
 typedef struct {
     char *uuid;
-    MfMode want;         /* UNKNOWN: leave it as it is */
-    GPtrArray *reasons;  /* of MfReason, most telling first */
+    MfMode want;        /* UNKNOWN: leave it as it is */
+    GPtrArray *reasons; /* of MfReason, most telling first */
 } MfVerdict;
 
 typedef struct {
@@ -103,7 +104,7 @@ char *mf_action_to_string(const MfAction *action);
 
 const char *mf_reason_code_to_string(MfReasonCode code); /* "memory-shared", ... */
 gboolean mf_reason_code_from_string(const char *text, MfReasonCode *ret_code);
-const char *mf_knob_to_string(MfKnob knob);              /* the file's name */
+const char *mf_knob_to_string(MfKnob knob); /* the file's name */
 gboolean mf_knob_from_string(const char *text, MfKnob *ret_knob);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfPlan, mf_plan_free)

@@ -33,9 +33,9 @@ typedef enum {
 
 typedef struct {
     MfMerge merge;
-    char *group;      /* NULL: the configuration's default */
-    guint priority;   /* 0..1000, default 100; the lower one gives way first under pressure */
-    gboolean boost;   /* scan this domain first after its start */
+    char *group;    /* NULL: the configuration's default */
+    guint priority; /* 0..1000, default 100; the lower one gives way first under pressure */
+    gboolean boost; /* scan this domain first after its start */
 } MfPolicy;
 
 MfPolicy *mf_policy_new(void); /* the default: auto, no group, 100, no boost */
@@ -50,8 +50,8 @@ MfPolicy *mf_policy_from_attributes(const char *const *names, const char *const 
                                     GError **error);
 
 /* Reads one <policy/> element as virDomainGetMetadata() returns it.  Strict: MF_ERROR_INVALID for
- * malformed XML, another element or namespace, children or text, an unknown attribute, and text over
- * 4096 bytes.  Entities beyond XML's five are refused. */
+ * malformed XML, another element or namespace, children or text, an unknown attribute, and text
+ * over 4096 bytes.  Entities beyond XML's five are refused. */
 MfPolicy *mf_policy_from_xml(const char *xml, GError **error);
 
 /* The element without a namespace declaration, as virDomainSetMetadata() takes it; attributes of

@@ -2,8 +2,8 @@
 /*
  * Arithmetic and text of quantities.
  *
- * Counters of a host can be stale, wrap or be written by others: sums saturate, differences clamp at
- * zero, and a ratio has 128 bits between multiplication and division.
+ * Counters of a host can be stale, wrap or be written by others: sums saturate, differences clamp
+ * at zero, and a ratio has 128 bits between multiplication and division.
  */
 #pragma once
 

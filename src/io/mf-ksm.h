@@ -2,8 +2,8 @@
 /*
  * KSM's own files: counters, knobs and ksmd's CPU time.
  *
- * Source: Documentation/admin-guide/mm/ksm.rst and Documentation/ABI/testing/sysfs-kernel-mm-ksm.  What
- * a kernel has is probed by the file's existence.
+ * Source: Documentation/admin-guide/mm/ksm.rst and Documentation/ABI/testing/sysfs-kernel-mm-ksm.
+ * What a kernel has is probed by the file's existence.
  */
 #pragma once
 
@@ -11,8 +11,8 @@
 #include "../core/mf-types.h"
 #include "mf-root.h"
 
-/* Fills the KSM fields of host, host->saved_bytes included.  A missing file leaves its field absent.
- * FALSE with MF_ERROR_UNSUPPORTED when the kernel has no KSM at all.  Blocks. */
+/* Fills the KSM fields of host, host->saved_bytes included.  A missing file leaves its field
+ * absent.  FALSE with MF_ERROR_UNSUPPORTED when the kernel has no KSM at all.  Blocks. */
 gboolean mf_ksm_read(MfRoot *root, MfHost *host, GError **error);
 
 /* Whether this kernel keeps merge groups apart (our kernel series); stock: FALSE. */
@@ -22,6 +22,6 @@ gboolean mf_ksm_has_groups(MfRoot *root);
  * the kernel has no such knob. */
 char *mf_ksm_read_knob(MfRoot *root, MfKnob knob, GError **error);
 
-/* Writes a knob.  Writing "2" to run (un-merge everything) is refused with MF_ERROR_INVALID: memfold
- * never does that for a domain's sake. */
+/* Writes a knob.  Writing "2" to run (un-merge everything) is refused with MF_ERROR_INVALID:
+ * memfold never does that for a domain's sake. */
 gboolean mf_ksm_write_knob(MfRoot *root, MfKnob knob, const char *value, GError **error);

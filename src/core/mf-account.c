@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The arithmetic of saving; why it adds up is told in the header. */
+#include "mf-account.h"
+
+#include "mf-units.h"
+
+MfU64
+mf_account_saved_bytes(gboolean area_known, const MfArea *area, MfU64 zero_pages,
+                       guint64 page_size_bytes)
+{
+    if (!area_known) {
+        return MF_U64_ABSENT;
+    }
+    guint64 shared_bytes = mf_sub_clamp(area->resident_bytes, area->proportional_bytes);
+    guint64 zero_bytes = zero_pages.known ? mf_mul_sat(zero_pages.value, page_size_bytes) : 0;
+
+    return MF_U64(mf_add_sat(shared_bytes, zero_bytes));
+}
+
+MfU64
+mf_account_host_saved_bytes(const MfHost *host)
+{
+    if (!host->pages_sharing_pages.known || host->page_size_bytes == 0) {
+        return MF_U64_ABSENT;
+    }
+    guint64 zero_pages = host->zero_pages.known ? host->zero_pages.value : 0;
+    guint64 saved_pages = mf_add_sat(host->pages_sharing_pages.value, zero_pages);
+
+    return MF_U64(mf_mul_sat(saved_pages, host->page_size_bytes));
+}
+
+MfU64
+mf_account_sum_error_permyriad(const MfSnapshot *snapshot)
+{
+    const MfHost *host = &snapshot->host;
+
+    if (!host->saved_bytes.known || !host->other_saved_bytes.known) {
+        return MF_U64_ABSENT;
+    }
+
+    guint64 sum_bytes = host->other_saved_bytes.value;
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+        if (!domain->saved_bytes.known) {
+            return MF_U64_ABSENT;
+        }
+        sum_bytes = mf_add_sat(sum_bytes, domain->saved_bytes.value);
+    }
+
+    guint64 host_bytes = host->saved_bytes.value;
+    if (host_bytes == 0) {
+        return MF_U64(sum_bytes == 0 ? 0 : MF_PERMYRIAD);
+    }
+    guint64 error_bytes = sum_bytes > host_bytes ? sum_bytes - host_bytes : host_bytes - sum_bytes;
+    return MF_U64(mf_mul_div(error_bytes, MF_PERMYRIAD, host_bytes));
+}

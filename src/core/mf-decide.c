@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From policy and state to verdicts and actions on domains; the host's half is mf-governor.c.
+ *
+ * Turning merging off gives every merged page back as a page of its own.  So it is done for one
+ * domain at a time, and only when what it takes is known and there.
+ */
+#include "mf-decide.h"
+
+#include "mf-governor.h"
+#include "mf-units.h"
+
+#define SWITCH_CAPS (MF_CAP_SET_MERGE | MF_CAP_BACKEND_MERGE)
+
+MfMemory *
+mf_memory_new(void)
+{
+    MfMemory *memory = g_new0(MfMemory, 1);
+
+    memory->start_holds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return memory;
+}
+
+void
+mf_memory_free(MfMemory *memory)
+{
+    if (memory == NULL) {
+        return;
+    }
+    g_hash_table_unref(memory->start_holds);
+    g_free(memory);
+}
+
+void
+mf_memory_hold(MfMemory *memory, const char *uuid, gint64 until_usec)
+{
+    gint64 *deadline = g_new(gint64, 1);
+
+    *deadline = until_usec;
+    g_hash_table_replace(memory->start_holds, g_ascii_strdown(uuid, -1), deadline);
+}
+
+void
+mf_memory_release(MfMemory *memory, const char *uuid)
+{
+    g_autofree char *key = g_ascii_strdown(uuid, -1);
+
+    g_hash_table_remove(memory->start_holds, key);
+}
+
+static void
+take_reason(GPtrArray *reasons, MfReason *reason)
+{
+    if (reasons != NULL) {
+        g_ptr_array_add(reasons, reason);
+    } else {
+        mf_reason_free(reason);
+    }
+}
+
+/* Puts a reason before those that are there: it says why a domain is not as it is wanted. */
+static void
+tell_first(MfVerdict *verdict, MfReason *reason)
+{
+    g_ptr_array_insert(verdict->reasons, 0, reason);
+}
+
+/* What stands against merging in the memory itself; FALSE when nothing does. */
+static gboolean
+memory_cannot_merge(MfMemoryKind kind, GPtrArray *reasons)
+{
+    if (kind == MF_MEMORY_SHARED) {
+        take_reason(reasons,
+                    mf_reason_new(MF_REASON_MEMORY_SHARED,
+                                  "remove <access mode='shared'/> and <source type='memfd'/> from "
+                                  "<memoryBacking> (virtiofs and vhost-user need them) and start "
+                                  "the domain again",
+                                  "its RAM is shared memory, which KSM does not merge"));
+        return TRUE;
+    }
+    if (kind == MF_MEMORY_HUGEPAGES) {
+        take_reason(reasons,
+                    mf_reason_new(MF_REASON_MEMORY_HUGEPAGES,
+                                  "remove <hugepages/> from <memoryBacking> and start the domain "
+                                  "again; transparent huge pages do merge",
+                                  "its RAM is in hugetlb pages, which KSM does not merge"));
+        return TRUE;
+    }
+    if (kind == MF_MEMORY_FILE) {
+        take_reason(reasons, mf_reason_new(MF_REASON_MEMORY_FILE, NULL,
+                                           "its RAM is a private mapping of a file: only pages "
+                                           "that the guest has written can merge"));
+    }
+    return FALSE;
+}
+
+/* The group that the domain is to be kept in; NULL when it may merge with everyone. */
+static const char *
+group_of(const MfConfig *config, const MfPolicy *policy)
+{
+    const char *group = policy->group;
+
+    if (group == NULL) {
+        group =
+            config->default_group == MF_DEFAULT_GROUP_SHARED ? MF_GROUP_SHARED : MF_GROUP_ISOLATED;
+    }
+    return g_str_equal(group, MF_GROUP_SHARED) ? NULL : group;
+}
+
+static MfReason *
+group_unenforced(const MfPolicy *policy, const char *group)
+{
+    const char *remedy = "set group=\"shared\" in its policy (it then merges with every domain of "
+                         "that group), or default-group=shared in memfold.conf, or run a kernel "
+                         "with merge groups";
+
+    if (policy->group == NULL) {
+        return mf_reason_new(MF_REASON_GROUP_UNENFORCED, remedy,
+                             "it names no group, and default-group=isolated keeps it apart, which "
+                             "this host can't do while merging: not merged");
+    }
+    return mf_reason_new(MF_REASON_GROUP_UNENFORCED, remedy,
+                         "this host can't keep group \"%s\" apart while merging: not merged",
+                         group);
+}
+
+MfMode
+mf_decide_mode(const MfConfig *config, const MfPolicy *policy, gboolean nosharepages,
+               MfMemoryKind memory_kind, gboolean group_enforced, GPtrArray *reasons)
+{
+    const char *group = group_of(config, policy);
+
+    if (nosharepages) {
+        take_reason(reasons, mf_reason_new(MF_REASON_NOSHAREPAGES,
+                                           "remove <nosharepages/> from <memoryBacking> and start "
+                                           "the domain again",
+                                           "its XML has <nosharepages/>, which always wins"));
+        return MF_MODE_OFF;
+    }
+
+    /* Firmware, ROMs and video RAM are private even where the RAM is not: who must not merge is
+     * switched off all the same. */
+    gboolean cannot_merge = memory_cannot_merge(memory_kind, reasons);
+    if (policy->merge == MF_MERGE_OFF) {
+        take_reason(reasons, mf_reason_new(MF_REASON_POLICY, NULL, "policy merge=off"));
+        return MF_MODE_OFF;
+    }
+    if (group != NULL && !group_enforced) {
+        take_reason(reasons, group_unenforced(policy, group));
+        return MF_MODE_OFF;
+    }
+    if (policy->merge == MF_MERGE_ZERO) {
+        take_reason(reasons,
+                    mf_reason_new(MF_REASON_ZERO_UNSUPPORTED, "set merge=\"on\" or merge=\"off\"",
+                                  "policy merge=zero: this host can't merge pages of zeroes "
+                                  "alone: not merged"));
+        return MF_MODE_OFF;
+    }
+    if (cannot_merge) {
+        return MF_MODE_UNKNOWN;
+    }
+    if (policy->merge == MF_MERGE_FREEZE) {
+        take_reason(reasons, mf_reason_new(MF_REASON_POLICY, NULL,
+                                           "policy merge=freeze: merged pages stay, no more are "
+                                           "merged"));
+        return MF_MODE_FROZEN;
+    }
+    take_reason(reasons, mf_reason_new(MF_REASON_POLICY, NULL, "policy %s: merged",
+                                       policy->merge == MF_MERGE_ON ? "merge=on" : "auto"));
+    return MF_MODE_ON;
+}
+
+/* Whether what the kernel says of the domain's memory agrees already with what can't be switched.
+ */
+static gboolean
+marked_as_wanted(const MfDomain *domain, MfMode want)
+{
+    return domain->mode == want || (domain->mergeable_bytes.known &&
+                                    ((want == MF_MODE_OFF && domain->mergeable_bytes.value == 0) ||
+                                     (want == MF_MODE_ON && domain->mergeable_bytes.value > 0)));
+}
+
+static MfReason *
+switch_unsupported(MfMode want)
+{
+    const char *remedy = want == MF_MODE_OFF
+                             ? "add <nosharepages/> to its <memoryBacking> and start it again, or "
+                               "use a QEMU with set-memory-merge"
+                             : "remove <nosharepages/> and mem-merge=off and start it again, or "
+                               "use a QEMU with set-memory-merge";
+
+    return mf_reason_new(MF_REASON_SWITCH_UNSUPPORTED, remedy,
+                         "its QEMU can't switch merging while it runs");
+}
+
+/* Why a domain that can be switched is not as it is wanted, yet. */
+static void
+tell_state_of_switch(const MfDomain *domain, MfVerdict *verdict)
+{
+    gboolean known = (domain->caps & MF_CAP_PROBED) && domain->mode != MF_MODE_UNKNOWN;
+
+    if (!known) {
+        tell_first(verdict,
+                   mf_reason_new(MF_REASON_MODE_UNKNOWN, NULL,
+                                 "QEMU has not said whether its memory is merged: nothing is "
+                                 "switched%s%s",
+                                 domain->switch_error != NULL ? ": " : "",
+                                 domain->switch_error != NULL ? domain->switch_error : ""));
+    } else if (domain->switch_error != NULL) {
+        tell_first(verdict, mf_reason_new(MF_REASON_SWITCH_FAILED, NULL,
+                                          "QEMU's last answer failed, it is asked again: %s",
+                                          domain->switch_error));
+    } else if (domain->switching && domain->mode != verdict->want) {
+        tell_first(verdict, mf_reason_new(
+                                MF_REASON_WAITING, NULL, "it is being switched from %s to %s",
+                                mf_mode_to_string(domain->mode), mf_mode_to_string(verdict->want)));
+    }
+}
+
+static MfVerdict *
+judge(const MfConfig *config, const MfDomain *domain)
+{
+    MfVerdict *verdict = mf_verdict_new(domain->uuid);
+    gboolean probed = (domain->caps & MF_CAP_PROBED) != 0;
+
+    verdict->want =
+        mf_decide_mode(config, domain->policy, domain->nosharepages, domain->memory_kind,
+                       (domain->caps & MF_CAP_GROUP) != 0, verdict->reasons);
+    if (domain->policy_error != NULL) {
+        tell_first(verdict, mf_reason_new(MF_REASON_POLICY_INVALID,
+                                          "correct it with virsh metadata or memfold set",
+                                          "its policy is refused, the default applies: %s",
+                                          domain->policy_error));
+    }
+    if (verdict->want == MF_MODE_FROZEN && probed && !(domain->caps & MF_CAP_FREEZE)) {
+        verdict->want = MF_MODE_UNKNOWN;
+        tell_first(verdict,
+                   mf_reason_new(MF_REASON_FREEZE_UNSUPPORTED,
+                                 "set merge=\"off\", or run a kernel and QEMU that can freeze",
+                                 "this host can't freeze: merging is left as it is (%s)",
+                                 mf_mode_to_string(domain->mode)));
+    }
+    if (verdict->want == MF_MODE_UNKNOWN) {
+        return verdict;
+    }
+    if (probed && !(domain->caps & SWITCH_CAPS)) {
+        if (!marked_as_wanted(domain, verdict->want)) {
+            tell_first(verdict, switch_unsupported(verdict->want));
+        }
+    } else {
+        tell_state_of_switch(domain, verdict);
+    }
+    return verdict;
+}
+
+/* Whether a domain is not as it is wanted, and QEMU could change that. */
+static gboolean
+to_be_switched(const MfDomain *domain, const MfVerdict *verdict)
+{
+    return verdict->want != MF_MODE_UNKNOWN && domain->mode != MF_MODE_UNKNOWN &&
+           domain->mode != verdict->want && (domain->caps & SWITCH_CAPS) != 0;
+}
+
+/* What un-merging a domain takes. */
+static MfU64
+unmerge_cost_bytes(const MfDomain *domain)
+{
+    if (domain->saved_bytes.known) {
+        return domain->saved_bytes;
+    }
+    if (domain->merged_bytes.known) {
+        return MF_U64(mf_add_sat(domain->merged_bytes.value,
+                                 domain->zero_bytes.known ? domain->zero_bytes.value : 0));
+    }
+    return MF_U64_ABSENT;
+}
+
+/* What un-merging may take: available memory above the reserve. */
+static MfU64
+headroom_bytes(const MfConfig *config, const MfHost *host)
+{
+    if (!host->mem_available_bytes.known || !host->mem_total_bytes.known) {
+        return MF_U64_ABSENT;
+    }
+    guint64 reserve_bytes =
+        mf_mul_div(host->mem_total_bytes.value, config->reserve_permyriad, MF_PERMYRIAD);
+    return MF_U64(mf_sub_clamp(host->mem_available_bytes.value, reserve_bytes));
+}
+
+/* Whether the domain can be un-merged now; else the verdict is told why not. */
+static gboolean
+unmerge_fits(const MfConfig *config, MfU64 cost, MfU64 headroom, MfVerdict *verdict)
+{
+    if (!cost.known) {
+        tell_first(verdict, mf_reason_new(MF_REASON_NO_HEADROOM, NULL,
+                                          "what un-merging it takes is not known: it "
+                                          "is left as it is until it is"));
+        return FALSE;
+    }
+    if (cost.value == 0) {
+        return TRUE;
+    }
+    g_autofree char *cost_text = mf_format_bytes(cost.value);
+    if (!headroom.known) {
+        tell_first(verdict,
+                   mf_reason_new(MF_REASON_NO_HEADROOM, NULL,
+                                 "un-merging it takes %s, and how much memory is available is "
+                                 "not known",
+                                 cost_text));
+        return FALSE;
+    }
+    if (cost.value > headroom.value) {
+        g_autofree char *headroom_text = mf_format_bytes(headroom.value);
+        g_autofree char *reserve_text = mf_format_permyriad(config->reserve_permyriad);
+        tell_first(verdict,
+                   mf_reason_new(MF_REASON_NO_HEADROOM,
+                                 "free memory on the host, or lower reserve-permyriad in "
+                                 "memfold.conf",
+                                 "un-merging it takes %s, and %s are available above the reserve "
+                                 "of %s of RAM",
+                                 cost_text, headroom_text, reserve_text));
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* The reason that made the verdict what it is. */
+static const MfReason *
+cause_of(const MfVerdict *verdict)
+{
+    for (guint i = 0; i < verdict->reasons->len; i++) {
+        const MfReason *reason = g_ptr_array_index(verdict->reasons, i);
+        if (reason->code == MF_REASON_POLICY || reason->code == MF_REASON_NOSHAREPAGES ||
+            reason->code == MF_REASON_GROUP_UNENFORCED ||
+            reason->code == MF_REASON_ZERO_UNSUPPORTED) {
+            return reason;
+        }
+    }
+    return g_ptr_array_index(verdict->reasons, 0);
+}
+
+static void
+add_unmerge(MfPlan *plan, const MfDomain *domain, const MfVerdict *verdict, guint64 cost_bytes)
+{
+    const MfReason *cause = cause_of(verdict);
+    g_autofree char *cost_text = mf_format_bytes(cost_bytes);
+
+    mf_plan_add_domain_mode(plan, domain, MF_MODE_OFF,
+                            mf_reason_new(cause->code, cause->remedy, "%s; un-merging takes %s",
+                                          cause->text, cost_text));
+}
+
+/* Takes the un-mergings under way out of headroom.  Returns one that is not overdue, or NULL. */
+static const MfDomain *
+reserve_for_switching(const MfSnapshot *snapshot, const MfPlan *plan, MfU64 *headroom)
+{
+    const MfDomain *under_way = NULL;
+
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+        const MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
+        if (!domain->switching || verdict->want != MF_MODE_OFF ||
+            !to_be_switched(domain, verdict)) {
+            continue;
+        }
+        headroom->value = mf_sub_clamp(headroom->value, unmerge_cost_bytes(domain).value);
+        if (domain->switch_error == NULL) {
+            under_way = domain;
+        }
+    }
+    return under_way;
+}
+
+/* Who is un-merged in this tick: all who have nothing merged, and the cheapest one of the rest. */
+static void
+plan_unmerging(const MfConfig *config, const MfSnapshot *snapshot, MfPlan *plan)
+{
+    g_autoptr(GPtrArray) waiting = g_ptr_array_new();
+    MfU64 headroom = headroom_bytes(config, &snapshot->host);
+    const MfDomain *under_way = reserve_for_switching(snapshot, plan, &headroom);
+    const MfDomain *next = NULL;
+    guint64 next_cost_bytes = G_MAXUINT64;
+
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+        MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
+        if (verdict->want != MF_MODE_OFF || domain->switching || !to_be_switched(domain, verdict)) {
+            continue;
+        }
+        MfU64 cost = unmerge_cost_bytes(domain);
+        if (!unmerge_fits(config, cost, headroom, verdict)) {
+            continue;
+        }
+        if (cost.value == 0) {
+            add_unmerge(plan, domain, verdict, 0);
+            continue;
+        }
+        g_ptr_array_add(waiting, verdict);
+        if (next == NULL || cost.value < next_cost_bytes) {
+            next = domain;
+            next_cost_bytes = cost.value;
+        }
+    }
+
+    const MfDomain *first = under_way != NULL ? under_way : next;
+    for (guint i = 0; i < waiting->len; i++) {
+        MfVerdict *verdict = g_ptr_array_index(waiting, i);
+        if (g_str_equal(verdict->uuid, first->uuid)) {
+            add_unmerge(plan, first, verdict, next_cost_bytes);
+        } else {
+            tell_first(verdict, mf_reason_new(MF_REASON_WAITING, NULL, "%s is un-merged first",
+                                              first->name));
+        }
+    }
+}
+
+/* Whether ksmd has work with this domain. */
+static gboolean
+should_and_can_merge(const MfDomain *domain, const MfVerdict *verdict)
+{
+    gboolean stuck = (domain->caps & MF_CAP_PROBED) && !(domain->caps & SWITCH_CAPS);
+
+    return verdict->want == MF_MODE_ON &&
+           !(stuck && domain->mergeable_bytes.known && domain->mergeable_bytes.value == 0);
+}
+
+MfPlan *
+mf_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory)
+{
+    MfPlan *plan = mf_plan_new();
+    gboolean fresh = mf_governor_measure(snapshot, memory);
+    guint merging_count = 0;
+
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+        MfVerdict *verdict = judge(config, domain);
+        g_ptr_array_add(plan->verdicts, verdict);
+        merging_count += should_and_can_merge(domain, verdict) ? 1 : 0;
+    }
+
+    /* Off comes before on, and both before ksmd moves: who must not merge is out of its way. */
+    plan_unmerging(config, snapshot, plan);
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+        const MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
+        if (verdict->want != MF_MODE_OFF && !domain->switching && to_be_switched(domain, verdict)) {
+            mf_plan_add_domain_mode(plan, domain, verdict->want, mf_reason_copy(cause_of(verdict)));
+        }
+    }
+    mf_governor_decide(config, snapshot, memory, merging_count, fresh, plan);
+    return plan;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The first governor.
+ *
+ * ksmd runs while a domain should merge and nobody is held back; how many pages it scans at a time
+ * follows the CPU budget: the rate is scaled by budget / used, at most by two in one step, and left
+ * alone within a tenth of the budget.  Stopping is run=0, which keeps what is merged.
+ */
+#include "mf-governor.h"
+
+#include "mf-units.h"
+
+#define MEASURE_MIN_USEC  G_USEC_PER_SEC
+#define START_PAGES       1000 /* 50,000 pages a second with the default sleep of 20 ms */
+#define DEAD_BAND_DIVISOR 10
+
+gboolean
+mf_governor_measure(const MfSnapshot *snapshot, MfMemory *memory)
+{
+    const MfHost *host = &snapshot->host;
+    gboolean running = host->run.known && host->run.value == 1;
+    gboolean ran = running && memory->last_running;
+    gboolean measured = FALSE;
+    gint64 interval_usec = snapshot->taken_usec - memory->last_taken_usec;
+
+    if (memory->last_taken_usec != 0 && memory->last_ksmd_cpu_usec.known &&
+        host->ksmd_cpu_usec.known && interval_usec >= 0 &&
+        host->ksmd_cpu_usec.value >= memory->last_ksmd_cpu_usec.value) {
+        if (interval_usec < MEASURE_MIN_USEC) {
+            return FALSE;
+        }
+        guint64 used_usec = host->ksmd_cpu_usec.value - memory->last_ksmd_cpu_usec.value;
+        memory->ksmd_cpu_permyriad =
+            MF_U64(mf_mul_div(used_usec, MF_PERMYRIAD, (guint64)interval_usec));
+        measured = TRUE;
+    } else {
+        memory->ksmd_cpu_permyriad = MF_U64_ABSENT;
+    }
+    memory->last_taken_usec = snapshot->taken_usec;
+    memory->last_ksmd_cpu_usec = host->ksmd_cpu_usec;
+    memory->last_running = running;
+    return measured && ran;
+}
+
+/* Adds the action that brings a number to its wanted value, unless it has it or is unknown; takes
+ * reason. */
+static void
+want_number(MfPlan *plan, MfKnob knob, MfU64 present, guint64 wanted, MfReason *reason)
+{
+    g_autoptr(MfReason) owned = reason;
+
+    if (!present.known || present.value == wanted) {
+        return;
+    }
+    g_autofree char *from = g_strdup_printf("%" G_GUINT64_FORMAT, present.value);
+    g_autofree char *to = g_strdup_printf("%" G_GUINT64_FORMAT, wanted);
+    mf_plan_add_knob(plan, knob, from, to, g_steal_pointer(&owned));
+}
+
+/* The number of pages to scan at a time, and why. */
+static guint64
+scan_rate(const MfConfig *config, const MfHost *host, MfMemory *memory, gboolean fresh,
+          MfReason **ret_reason)
+{
+    guint64 present_pages = host->pages_to_scan_pages.value;
+    guint64 wanted_pages = present_pages;
+    guint64 budget = config->cpu_budget_permyriad;
+    g_autofree char *budget_text = mf_format_permyriad(budget);
+
+    if (!host->ksmd_cpu_usec.known) {
+        *ret_reason = mf_reason_new(MF_REASON_BUDGET, NULL,
+                                    "ksmd's CPU time is not known: scans at the lowest rate");
+        return config->min_pages_to_scan_pages;
+    }
+    if (!memory->scan_rate_chosen) {
+        memory->scan_rate_chosen = TRUE;
+        if (host->run.value == 0) {
+            wanted_pages = MAX(present_pages, START_PAGES);
+        }
+        *ret_reason = mf_reason_new(MF_REASON_BUDGET, NULL,
+                                    "first rate, towards a budget of %s of one CPU", budget_text);
+    } else {
+        guint64 used = memory->ksmd_cpu_permyriad.value;
+        guint64 distance = used > budget ? used - budget : budget - used;
+        g_autofree char *used_text = mf_format_permyriad(used);
+        if (fresh && distance > budget / DEAD_BAND_DIVISOR) {
+            wanted_pages =
+                used == 0 ? mf_mul_sat(present_pages, 2) : mf_mul_div(present_pages, budget, used);
+            wanted_pages =
+                CLAMP(wanted_pages, present_pages / 2, mf_mul_sat(MAX(present_pages, 1), 2));
+        }
+        *ret_reason = mf_reason_new(
+            MF_REASON_BUDGET, NULL, "ksmd used %s of one CPU, its budget is %s",
+            memory->ksmd_cpu_permyriad.known ? used_text : "an unknown part", budget_text);
+    }
+    return CLAMP(wanted_pages, config->min_pages_to_scan_pages, config->max_pages_to_scan_pages);
+}
+
+static void
+tune(const MfConfig *config, const MfHost *host, MfMemory *memory, gboolean fresh, MfPlan *plan)
+{
+    if (host->advisor_mode != NULL && !g_str_equal(host->advisor_mode, "none")) {
+        mf_plan_add_knob(
+            plan, MF_KNOB_ADVISOR_MODE, host->advisor_mode, "none",
+            mf_reason_new(MF_REASON_BUDGET, NULL,
+                          "memfold sets the scan rate, the kernel's advisor must not"));
+    }
+    want_number(
+        plan, MF_KNOB_SLEEP_MSEC, host->sleep_msec, config->sleep_msec,
+        mf_reason_new(MF_REASON_CONFIG, NULL, "sleep-msec=%u in memfold.conf", config->sleep_msec));
+    if (config->use_zero_pages != MF_ZERO_PAGES_KEEP) {
+        gboolean on = config->use_zero_pages == MF_ZERO_PAGES_ON;
+        want_number(plan, MF_KNOB_USE_ZERO_PAGES, host->use_zero_pages, on ? 1 : 0,
+                    mf_reason_new(MF_REASON_CONFIG, NULL, "use-zero-pages=%s in memfold.conf",
+                                  on ? "on" : "off"));
+    }
+    if (host->pages_to_scan_pages.known) {
+        MfReason *reason = NULL;
+        guint64 wanted_pages = scan_rate(config, host, memory, fresh, &reason);
+        want_number(plan, MF_KNOB_PAGES_TO_SCAN, host->pages_to_scan_pages, wanted_pages, reason);
+    }
+}
+
+/* Why no knob may be touched at all; NULL when memfold governs. */
+static MfReason *
+stand_back(const MfConfig *config, const MfHost *host)
+{
+    if (!host->run.known) {
+        return mf_reason_new(MF_REASON_KSM_MISSING, "boot a kernel with CONFIG_KSM",
+                             "KSM's state can't be read: nothing is merged by memfold");
+    }
+    if (!config->manage) {
+        return mf_reason_new(MF_REASON_UNMANAGED, "set manage=true in memfold.conf",
+                             "manage=false in memfold.conf: KSM's knobs are left alone");
+    }
+    if (host->other_manager != NULL) {
+        g_autofree char *remedy = g_strdup_printf(
+            "stop and disable %s, or set manage=false in memfold.conf", host->other_manager);
+        return mf_reason_new(MF_REASON_OTHER_MANAGER, remedy,
+                             "%s runs and sets KSM's knobs, too: memfold leaves them alone",
+                             host->other_manager);
+    }
+    if (host->run.value > 1) {
+        return mf_reason_new(MF_REASON_OTHER_MANAGER,
+                             "write 0 to /sys/kernel/mm/ksm/run to give ksmd back to memfold",
+                             "somebody asked KSM to un-merge everything (run=%" G_GUINT64_FORMAT
+                             "): memfold leaves the knobs alone",
+                             host->run.value);
+    }
+    return NULL;
+}
+
+/* Drops holds that are over; returns how many are left and how long the longest lasts. */
+static guint
+count_holds(MfMemory *memory, gint64 now_usec, guint64 *ret_left_msec)
+{
+    GHashTableIter iter;
+    gpointer deadline;
+
+    *ret_left_msec = 0;
+    g_hash_table_iter_init(&iter, memory->start_holds);
+    while (g_hash_table_iter_next(&iter, NULL, &deadline)) {
+        gint64 left_usec = *(gint64 *)deadline - now_usec;
+        if (left_usec <= 0) {
+            g_hash_table_iter_remove(&iter);
+        } else {
+            *ret_left_msec = MAX(*ret_left_msec, (guint64)left_usec / 1000);
+        }
+    }
+    return g_hash_table_size(memory->start_holds);
+}
+
+void
+mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory,
+                   guint merging_count, gboolean fresh, MfPlan *plan)
+{
+    const MfHost *host = &snapshot->host;
+    guint64 hold_left_msec;
+    guint hold_count = count_holds(memory, snapshot->taken_usec, &hold_left_msec);
+    g_autoptr(MfReason) reason = stand_back(config, host);
+    gboolean govern = reason == NULL;
+    gboolean run = FALSE;
+
+    if (!govern) {
+        g_ptr_array_add(plan->host_reasons, g_steal_pointer(&reason));
+        return;
+    }
+    if (merging_count == 0) {
+        reason = mf_reason_new(MF_REASON_NO_DOMAINS, NULL,
+                               "no running domain should merge: ksmd rests, merged pages stay");
+    } else if (hold_count > 0) {
+        reason = mf_reason_new(MF_REASON_START_HOLD, NULL,
+                               "%u %s that must not merge %s starting: ksmd waits for at most "
+                               "%" G_GUINT64_FORMAT " ms",
+                               hold_count, hold_count == 1 ? "domain" : "domains",
+                               hold_count == 1 ? "is" : "are", hold_left_msec);
+    } else {
+        run = TRUE;
+        reason = mf_reason_new(MF_REASON_DOMAINS, NULL, "%u %s can merge", merging_count,
+                               merging_count == 1 ? "domain" : "domains");
+        tune(config, host, memory, fresh, plan);
+    }
+    want_number(plan, MF_KNOB_RUN, host->run, run ? 1 : 0, mf_reason_copy(reason));
+    g_ptr_array_add(plan->host_reasons, g_steal_pointer(&reason));
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ksmd's reins: whether it runs and how fast.  The half of mf_decide() that is about the host.
+ */
+#pragma once
+
+#include "mf-decide.h"
+
+/* Notes ksmd's CPU time in memory.  TRUE when memory->ksmd_cpu_permyriad is a new measurement over
+ * an interval in which ksmd ran at both ends. */
+gboolean mf_governor_measure(const MfSnapshot *snapshot, MfMemory *memory);
+
+/* Appends knob actions and the host's reasons.  merging_count: domains that should merge and can.
+ * fresh: what mf_governor_measure() said. */
+void mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory,
+                        guint merging_count, gboolean fresh, MfPlan *plan);

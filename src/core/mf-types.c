@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Making, copying and freeing the plain values, and the names of their enums. */
+#include "mf-types.h"
+
+#include "mf-text.h"
+
+static const char *const mode_names[] = {
+    [MF_MODE_UNKNOWN] = "unknown", [MF_MODE_OFF] = "off",     [MF_MODE_ON] = "on",
+    [MF_MODE_FROZEN] = "frozen",   [MF_MODE_MIXED] = "mixed",
+};
+
+static const char *const memory_kind_names[] = {
+    [MF_MEMORY_UNKNOWN] = "unknown", [MF_MEMORY_ANONYMOUS] = "anonymous",
+    [MF_MEMORY_SHARED] = "shared",   [MF_MEMORY_HUGEPAGES] = "hugepages",
+    [MF_MEMORY_FILE] = "file",
+};
+
+MfBlock *
+mf_block_new(void)
+{
+    return g_new0(MfBlock, 1);
+}
+
+MfBlock *
+mf_block_copy(const MfBlock *block)
+{
+    MfBlock *copy = mf_block_new();
+
+    *copy = *block;
+    copy->id = g_strdup(block->id);
+    copy->blockers = g_strdupv(block->blockers);
+    return copy;
+}
+
+void
+mf_block_free(MfBlock *block)
+{
+    if (block == NULL) {
+        return;
+    }
+    g_free(block->id);
+    g_strfreev(block->blockers);
+    g_free(block);
+}
+
+MfDomain *
+mf_domain_new(const char *uuid, const char *name)
+{
+    MfDomain *domain = g_new0(MfDomain, 1);
+
+    domain->uuid = g_ascii_strdown(uuid, -1);
+    domain->name = g_strdup(name);
+    domain->policy = mf_policy_new();
+    return domain;
+}
+
+MfDomain *
+mf_domain_copy(const MfDomain *domain)
+{
+    MfDomain *copy = g_new0(MfDomain, 1);
+
+    *copy = *domain;
+    copy->uuid = g_strdup(domain->uuid);
+    copy->name = g_strdup(domain->name);
+    copy->policy = mf_policy_copy(domain->policy);
+    copy->policy_error = g_strdup(domain->policy_error);
+    copy->switch_error = g_strdup(domain->switch_error);
+    if (domain->blocks != NULL) {
+        copy->blocks = g_ptr_array_new_with_free_func((GDestroyNotify)mf_block_free);
+        for (guint i = 0; i < domain->blocks->len; i++) {
+            g_ptr_array_add(copy->blocks, mf_block_copy(g_ptr_array_index(domain->blocks, i)));
+        }
+    }
+    return copy;
+}
+
+void
+mf_domain_free(MfDomain *domain)
+{
+    if (domain == NULL) {
+        return;
+    }
+    g_free(domain->uuid);
+    g_free(domain->name);
+    mf_policy_free(domain->policy);
+    g_free(domain->policy_error);
+    g_free(domain->switch_error);
+    g_clear_pointer(&domain->blocks, g_ptr_array_unref);
+    g_free(domain);
+}
+
+MfSnapshot *
+mf_snapshot_new(void)
+{
+    MfSnapshot *snapshot = g_new0(MfSnapshot, 1);
+
+    snapshot->domains = g_ptr_array_new_with_free_func((GDestroyNotify)mf_domain_free);
+    return snapshot;
+}
+
+void
+mf_snapshot_free(MfSnapshot *snapshot)
+{
+    if (snapshot == NULL) {
+        return;
+    }
+    g_free(snapshot->host.advisor_mode);
+    g_free(snapshot->host.other_manager);
+    g_ptr_array_unref(snapshot->domains);
+    g_free(snapshot);
+}
+
+const MfDomain *
+mf_snapshot_find(const MfSnapshot *snapshot, const char *uuid)
+{
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+        if (g_ascii_strcasecmp(domain->uuid, uuid) == 0) {
+            return domain;
+        }
+    }
+    return NULL;
+}
+
+const char *
+mf_mode_to_string(MfMode mode)
+{
+    return mf_text_of(mode_names, G_N_ELEMENTS(mode_names), mode);
+}
+
+gboolean
+mf_mode_from_string(const char *text, MfMode *ret_mode)
+{
+    guint value;
+
+    if (!mf_text_find(mode_names, G_N_ELEMENTS(mode_names), text, &value)) {
+        return FALSE;
+    }
+    *ret_mode = (MfMode)value;
+    return TRUE;
+}
+
+const char *
+mf_memory_kind_to_string(MfMemoryKind kind)
+{
+    return mf_text_of(memory_kind_names, G_N_ELEMENTS(memory_kind_names), kind);
+}
+
+gboolean
+mf_memory_kind_from_string(const char *text, MfMemoryKind *ret_kind)
+{
+    guint value;
+
+    if (!mf_text_find(memory_kind_names, G_N_ELEMENTS(memory_kind_names), text, &value)) {
+        return FALSE;
+    }
+    *ret_kind = (MfMemoryKind)value;
+    return TRUE;
+}
