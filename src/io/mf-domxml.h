@@ -16,7 +16,7 @@ typedef struct {
     char *uuid;
     gboolean nosharepages;
     MfMemoryKind memory_kind;
-    char *policy_xml;      /* the policy element alone, or NULL when the domain has none */
+    char *policy_xml; /* the policy element alone, or NULL when the domain has none */
 } MfDomxml;
 
 /* MF_ERROR_INVALID for anything that is not one well-formed domain with name and UUID. */

@@ -2,8 +2,9 @@
 /*
  * What the kernel says of a QEMU process.
  *
- * ksm_stat is cheap.  smaps walks page tables (about 20 ms for each GiB of small pages) and is asked
- * only when accounts are due.  A PID is believed only while its command line names the domain's UUID.
+ * ksm_stat is cheap.  smaps walks page tables (about 20 ms for each GiB of small pages) and is
+ * asked only when accounts are due.  A PID is believed only while its command line names the
+ * domain's UUID.
  */
 #pragma once
 
@@ -19,11 +20,11 @@ gboolean mf_proc_find_pid(MfRoot *root, const char *name, const char *uuid, gint
 gboolean mf_proc_read_ksm_stat(MfRoot *root, guint64 page_size_bytes, MfDomain *domain,
                                GError **error);
 
-/* Fills mergeable_bytes, resident_bytes, merged_bytes and saved_bytes of domain->pid; zero_bytes must
- * be read before.  Blocks for the page table walk. */
+/* Fills mergeable_bytes, resident_bytes, merged_bytes and saved_bytes of domain->pid; zero_bytes
+ * must be read before.  Blocks for the page table walk. */
 gboolean mf_proc_read_smaps(MfRoot *root, guint64 page_size_bytes, MfDomain *domain,
                             GError **error);
 
-/* Sum of what processes other than those of skip_pids (gint64 keys via g_int64_hash) save by merging,
- * into host->other_saved_bytes; absent when any that merges can't be read. */
+/* Sum of what processes other than those of skip_pids (gint64 keys via g_int64_hash) save by
+ * merging, into host->other_saved_bytes; absent when any that merges can't be read. */
 gboolean mf_proc_read_others(MfRoot *root, GHashTable *skip_pids, MfHost *host, GError **error);

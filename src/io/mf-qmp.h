@@ -3,8 +3,8 @@
  * Our words to QEMU, over any transport that carries one command and its answer.
  *
  * Nothing of an answer is trusted: size (MF_QMP_MAX_BYTES), JSON, types, ranges, string lengths and
- * counts are checked, and an answer that fails leaves everything as it was with MF_ERROR_INVALID.  All
- * calls block until the transport answers or gives up; use them from a worker.
+ * counts are checked, and an answer that fails leaves everything as it was with MF_ERROR_INVALID.
+ * All calls block until the transport answers or gives up; use them from a worker.
  */
 #pragma once
 
@@ -25,12 +25,12 @@ typedef struct {
  * MF_CAP_PROBED.  Freeze and group are tried, never assumed. */
 gboolean mf_qmp_probe(const MfQmp *qmp, guint *ret_caps, GError **error);
 
-/* Fills mode and blocks of domain: query-memory-merge (no usage, no page table walk), or the `merge`
- * properties of all memory backends on a stock QEMU. */
+/* Fills mode and blocks of domain: query-memory-merge (no usage, no page table walk), or the
+ * `merge` properties of all memory backends on a stock QEMU. */
 gboolean mf_qmp_query(const MfQmp *qmp, guint caps, MfDomain *domain, GError **error);
 
-/* Sets the merge mode of all of the domain's memory.  UNSUPPORTED when caps can't do that.  On stock
- * QEMU `off` holds QEMU's main loop for about half a second for each merged GiB. */
+/* Sets the merge mode of all of the domain's memory.  UNSUPPORTED when caps can't do that.  On
+ * stock QEMU `off` holds QEMU's main loop for about half a second for each merged GiB. */
 gboolean mf_qmp_set_mode(const MfQmp *qmp, guint caps, MfMode mode, GError **error);
 
 /* The two halves, for tests and fuzzing: fill from one answer's text. */

@@ -2,10 +2,11 @@
 /*
  * The only opener of /proc, /sys and /run.
  *
- * A root is a directory descriptor; every path is relative to it ("proc/meminfo", no leading slash, no
- * "..") and is opened with openat2(2) RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, so that the daemon can
- * be shown another tree (--root) and can't be led out of it.  All calls block for as long as the file
- * does and may be used from any thread.
+ * A root is a directory descriptor; every path is relative to it ("proc/meminfo", no leading slash,
+ * no
+ * "..") and is opened with openat2(2) RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, so that the daemon
+ * can be shown another tree (--root) and can't be led out of it.  All calls block for as long as
+ * the file does and may be used from any thread.
  */
 #pragma once
 
@@ -36,6 +37,14 @@ gboolean mf_root_write(MfRoot *root, const char *path, const char *text, GError 
 
 /* Replaces a file of our own atomically and durably (temporary file, fsync, rename); mode 0600. */
 gboolean mf_root_replace(MfRoot *root, const char *path, const char *text, GError **error);
+
+/* Makes a directory of our own (mode 0755); one that is there is success. */
+gboolean mf_root_make_dir(MfRoot *root, const char *path, GError **error);
+
+/* Creates path (mode 0600) where it is missing and takes an exclusive flock(2) on it, without
+ * waiting. Returns the descriptor, whose close() gives the lock back; -1 with MF_ERROR_BUSY when
+ * another process holds it. */
+int mf_root_lock(MfRoot *root, const char *path, GError **error);
 
 /* Removes a file of our own; a missing one is success. */
 gboolean mf_root_remove(MfRoot *root, const char *path, GError **error);
