@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A domain's XML, read for six facts and forgotten. */
+#include "mf-domxml.h"
+
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+#include <string.h>
+
+#include "../core/mf-error.h"
+
+#define NAME_MAX_BYTES 1024
+#define UUID_BYTES     36
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlParserCtxt, xmlFreeParserCtxt)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlBuffer, xmlBufferFree)
+
+static gboolean
+is_element(const xmlNode *node, const char *name)
+{
+    return node->type == XML_ELEMENT_NODE && node->ns == NULL &&
+           g_str_equal((const char *)node->name, name);
+}
+
+/* The next child of that name after previous (NULL: the first). */
+static xmlNode *
+find_child(const xmlNode *parent, const xmlNode *previous, const char *name)
+{
+    xmlNode *node = previous != NULL ? previous->next : parent->children;
+
+    while (node != NULL && !is_element(node, name)) {
+        node = node->next;
+    }
+    return node;
+}
+
+/* Text of a child element; NULL when it is missing.  Free with g_free(). */
+static char *
+child_text(const xmlNode *parent, const char *name)
+{
+    const xmlNode *child = find_child(parent, NULL, name);
+    xmlChar *content = child != NULL ? xmlNodeGetContent(child) : NULL;
+    char *text = g_strdup((const char *)content);
+
+    xmlFree(content);
+    return text;
+}
+
+/* Whether child NAME of parent has the attribute with that value. */
+static gboolean
+attribute_is(const xmlNode *node, const char *attribute, const char *value)
+{
+    xmlChar *found = node != NULL ? xmlGetNoNsProp(node, (const xmlChar *)attribute) : NULL;
+    gboolean equal = found != NULL && g_str_equal((const char *)found, value);
+
+    xmlFree(found);
+    return equal;
+}
+
+static gboolean
+has_attribute(const xmlNode *node, const char *attribute)
+{
+    return node != NULL && xmlHasProp(node, (const xmlChar *)attribute) != NULL;
+}
+
+/* Whether all of the RAM is shared.  A NUMA cell's memAccess wins over the domain's; a memfd is
+ * shared unless it says otherwise (QEMU's default for that backend). */
+static gboolean
+is_shared(const xmlNode *domain, const xmlNode *backing)
+{
+    const xmlNode *access = backing != NULL ? find_child(backing, NULL, "access") : NULL;
+    const xmlNode *source = backing != NULL ? find_child(backing, NULL, "source") : NULL;
+    const xmlNode *cpu = find_child(domain, NULL, "cpu");
+    const xmlNode *numa = cpu != NULL ? find_child(cpu, NULL, "numa") : NULL;
+    const xmlNode *cell = numa != NULL ? find_child(numa, NULL, "cell") : NULL;
+    gboolean whole =
+        attribute_is(access, "mode", "shared") ||
+        (!attribute_is(access, "mode", "private") && attribute_is(source, "type", "memfd"));
+
+    if (cell == NULL) {
+        return whole;
+    }
+    for (; cell != NULL; cell = find_child(numa, cell, "cell")) {
+        gboolean shared =
+            has_attribute(cell, "memAccess") ? attribute_is(cell, "memAccess", "shared") : whole;
+        if (!shared) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+/* libvirt takes memory-backend-ram, anonymous memory, unless the XML asks for what only a file can
+ * give: then RAM that is not shared is a private mapping. */
+static MfMemoryKind
+memory_kind(const xmlNode *domain, const xmlNode *backing)
+{
+    if (backing != NULL && find_child(backing, NULL, "hugepages") != NULL) {
+        return MF_MEMORY_HUGEPAGES;
+    }
+    if (is_shared(domain, backing)) {
+        return MF_MEMORY_SHARED;
+    }
+    const xmlNode *source = backing != NULL ? find_child(backing, NULL, "source") : NULL;
+    if (attribute_is(source, "type", "file") || attribute_is(source, "type", "memfd")) {
+        return MF_MEMORY_FILE;
+    }
+    return MF_MEMORY_ANONYMOUS;
+}
+
+/* The first element of our namespace within <metadata>, as text that declares its namespace itself;
+ * NULL when there is none.  Free with g_free(). */
+static char *
+policy_text(const xmlNode *domain)
+{
+    const xmlNode *metadata = find_child(domain, NULL, "metadata");
+    xmlNode *node = metadata != NULL ? metadata->children : NULL;
+
+    while (node != NULL && (node->type != XML_ELEMENT_NODE || node->ns == NULL ||
+                            !g_str_equal((const char *)node->ns->href, MF_POLICY_NS))) {
+        node = node->next;
+    }
+    if (node == NULL) {
+        return NULL;
+    }
+
+    /* In a document of its own the copy gets the declarations that stood further up. */
+    g_autoptr(xmlDoc) alone = xmlNewDoc((const xmlChar *)"1.0");
+    g_autoptr(xmlBuffer) buffer = xmlBufferCreate();
+    xmlNode *copy = xmlDocCopyNode(node, alone, 1);
+    xmlDocSetRootElement(alone, copy);
+    xmlReconciliateNs(alone, copy);
+    xmlNodeDump(buffer, alone, copy, 0, 0);
+    return g_strdup((const char *)xmlBufferContent(buffer));
+}
+
+/* Lower case, or NULL when text is no UUID.  Free with g_free(). */
+static char *
+normal_uuid(const char *text)
+{
+    g_autofree char *stripped = g_strstrip(g_strdup(text));
+
+    if (strlen(stripped) != UUID_BYTES) {
+        return NULL;
+    }
+    for (int i = 0; i < UUID_BYTES; i++) {
+        gboolean dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? stripped[i] != '-' : !g_ascii_isxdigit(stripped[i])) {
+            return NULL;
+        }
+    }
+    return g_ascii_strdown(stripped, -1);
+}
+
+static gboolean
+name_is_sane(const char *name)
+{
+    if (name[0] == '\0' || strlen(name) > NAME_MAX_BYTES) {
+        return FALSE;
+    }
+    for (const char *p = name; *p != '\0'; p++) {
+        if (g_ascii_iscntrl(*p) || *p == '/') {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static xmlDoc *
+read_document(const char *text, gsize length_bytes, GError **error)
+{
+    g_autoptr(xmlParserCtxt) context = xmlNewParserCtxt();
+    g_autoptr(xmlDoc) document = NULL;
+
+    if (length_bytes == 0 || length_bytes > MF_DOMXML_MAX_BYTES) {
+        g_set_error(error, MF_ERROR, MF_ERROR_INVALID,
+                    "domain XML of %" G_GSIZE_FORMAT " bytes; allowed: 1 to %d", length_bytes,
+                    MF_DOMXML_MAX_BYTES);
+        return NULL;
+    }
+    document = xmlCtxtReadMemory(context, text, (int)length_bytes, "domain.xml", NULL,
+                                 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    if (document == NULL) {
+        const xmlError *cause = xmlCtxtGetLastError(context);
+        g_autofree char *message =
+            g_strdup(cause != NULL && cause->message != NULL ? cause->message : "unknown error");
+        g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "domain XML, line %d: %s",
+                    cause != NULL ? cause->line : 0, g_strchomp(message));
+        return NULL;
+    }
+    if (xmlGetIntSubset(document) != NULL) {
+        g_set_error_literal(error, MF_ERROR, MF_ERROR_INVALID,
+                            "domain XML: a document type is not allowed");
+        return NULL;
+    }
+    return g_steal_pointer(&document);
+}
+
+MfDomxml *
+mf_domxml_parse(const char *text, gsize length_bytes, GError **error)
+{
+    g_autoptr(xmlDoc) document = read_document(text, length_bytes, error);
+    const xmlNode *domain = document != NULL ? xmlDocGetRootElement(document) : NULL;
+
+    if (document == NULL) {
+        return NULL;
+    }
+    if (domain == NULL || !is_element(domain, "domain")) {
+        g_set_error_literal(error, MF_ERROR, MF_ERROR_INVALID,
+                            "domain XML: its element is not <domain>");
+        return NULL;
+    }
+
+    g_autofree char *name = child_text(domain, "name");
+    g_autofree char *uuid_text = child_text(domain, "uuid");
+    g_autofree char *uuid = uuid_text != NULL ? normal_uuid(uuid_text) : NULL;
+    if (name == NULL || !name_is_sane(name) || uuid == NULL) {
+        g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "domain XML: no usable <%s>",
+                    uuid == NULL ? "uuid" : "name");
+        return NULL;
+    }
+
+    const xmlNode *backing = find_child(domain, NULL, "memoryBacking");
+    MfDomxml *domxml = g_new0(MfDomxml, 1);
+    domxml->name = g_steal_pointer(&name);
+    domxml->uuid = g_steal_pointer(&uuid);
+    domxml->nosharepages = backing != NULL && find_child(backing, NULL, "nosharepages") != NULL;
+    domxml->memory_kind = memory_kind(domain, backing);
+    domxml->policy_xml = policy_text(domain);
+    return domxml;
+}
+
+void
+mf_domxml_free(MfDomxml *domxml)
+{
+    if (domxml == NULL) {
+        return;
+    }
+    g_free(domxml->name);
+    g_free(domxml->uuid);
+    g_free(domxml->policy_xml);
+    g_free(domxml);
+}
