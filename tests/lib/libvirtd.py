@@ -23,6 +23,7 @@ import wait
 
 URI = "qemu:///system"
 STATE = "/run/memfold-rig"
+HOOK = "/etc/libvirt/hooks/qemu.d/50-memfold"
 NOTE = f"{STATE}/libvirtd.json"
 LOCK = "/run/lock/memfold-libvirtd.lock"
 VIRTLOGD_SOCKET = "/run/libvirt/virtlogd-sock"
@@ -101,7 +102,16 @@ def _start_process(name, command, ready):
     return process.pid, value
 
 
-def _start():
+def _place_hook(program):
+    """Puts a hook where libvirtd looks when it starts; returns its path, None if it was there."""
+    if not program or os.path.exists(HOOK):
+        return None
+    os.makedirs(os.path.dirname(HOOK), exist_ok=True)
+    shutil.copy(program, HOOK)
+    return HOOK
+
+
+def _start(hook):
     for program in ("libvirtd", "virtlogd"):
         if not shutil.which(program, path=ENVIRONMENT["PATH"]):
             raise Unavailable(f"{program} is not installed: apt-get install libvirt-daemon-system")
@@ -116,23 +126,29 @@ def _start():
     if _kvm_node_is_closed():
         os.makedirs(f"{STATE}/dev", exist_ok=True)
         command = ["unshare", "--mount", "sh", "-c", OWN_KVM_NODE, "sh", f"{STATE}/dev", *command]
+    placed = _place_hook(hook)
     try:
         pid, connection = _start_process("libvirtd", command, _connect)
     except (Unavailable, wait.Timeout):
-        _end(pids)
+        _end(pids, placed)
         raise
     pids.append(pid)
     with open(NOTE, "w", encoding="ascii") as file:
-        json.dump(pids, file)
+        json.dump({"pids": pids, "hook": placed}, file)
     return connection
 
 
-def _end(pids):
-    """Ends daemons in the opposite order of their start, and waits until each is gone."""
+def _end(pids, hook):
+    """Ends daemons in the opposite order of their start, waits until each is gone, and takes
+    the hook away."""
     for pid in reversed(pids):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
             wait.until(f"process {pid} to end", lambda: _ended(pid), 30)
+    if hook:
+        with contextlib.suppress(OSError):
+            os.unlink(hook)
+            os.rmdir(os.path.dirname(hook))
 
 
 def _ended(pid):
@@ -149,19 +165,25 @@ def _is_daemon(pid):
         return False
 
 
-def ours():
-    """The process ids of the daemons that rigs started, [] if there are none."""
+def _note():
+    """What rigs started: ([process ids that still are], path of the hook or None)."""
     try:
         with open(NOTE, encoding="ascii") as file:
-            return [pid for pid in json.load(file) if _is_daemon(pid)]
+            note = json.load(file)
     except FileNotFoundError:
-        return []
+        return [], None
+    return [pid for pid in note["pids"] if _is_daemon(pid)], note["hook"]
 
 
 class Libvirtd:
-    """Use of a libvirtd. `connection` is python3-libvirt's; `own` says that a rig started it."""
+    """Use of a libvirtd. `connection` is python3-libvirt's; `own` says that a rig started it.
 
-    def __init__(self):
+    `hook` is a program to be installed as memfold's hook, if this starts the libvirtd and none
+    is there; libvirtd looks for hooks when it starts, so a running one is left as it is.
+    """
+
+    def __init__(self, hook=None):
+        self.hook = hook
         self.connection = None
         self.own = False
         self._lock = None
@@ -170,11 +192,11 @@ class Libvirtd:
         self._lock = open(LOCK, "w", encoding="ascii")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
-            self.connection = _connect() or _start()
+            self.connection = _connect() or _start(self.hook)
         except BaseException:
             self._lock.close()
             raise
-        self.own = bool(ours())
+        self.own = bool(_note()[0])
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         return self
 
@@ -188,8 +210,9 @@ class Libvirtd:
             self.connection.close()
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if idle and ours():
-                _end(ours())
+            pids, hook = _note()
+            if idle and pids:
+                _end(pids, hook)
                 os.unlink(NOTE)
         except BlockingIOError:
             pass

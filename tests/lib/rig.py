@@ -73,22 +73,22 @@ class Running:
 
 def guest_directory():
     """Where build.sh put the guests; a skipped test if it has not run."""
-    directory = os.environ.get("MEMFOLD_GUEST", "")
+    directory = os.environ.get("MEMFOLD_GUEST", "/var/cache/memfold/guest")
     if not os.path.exists(f"{directory}/tiny.rom"):
         raise tap.Skip("no guests built: run tests/guest/build.sh DIR and set MEMFOLD_GUEST=DIR")
     return directory
 
 
 class Rig:
-    """A libvirtd and the domains that this rig makes in it."""
+    """A libvirtd and the domains that this rig makes in it; for `hook` see libvirtd.Libvirtd."""
 
-    def __init__(self, prefix, emulator=None):
+    def __init__(self, prefix, emulator=None, hook=None):
         self.prefix = prefix
         self.emulator = accel.find_emulator(emulator)
         self.domains = []
         self.work = None
         self.accel = "tcg"
-        self.libvirtd = libvirtd.Libvirtd()
+        self.libvirtd = libvirtd.Libvirtd(hook)
         self.keep = False
 
     @property

@@ -11,11 +11,13 @@
 
 A test fails by an exception (tap.check() and tap.equal() raise one with a readable text), skips
 by tap.skip(reason). A test file given names as arguments runs only those; --list prints all.
-Exit status: 0 all passed or skipped, 1 something failed, 2 usage.
+Exit status: 0 all passed or skipped, 1 something failed, 2 usage. On SIGTERM (a test that runs too
+long is ended by it) the context is left in good order.
 """
 
 import contextlib
 import inspect
+import signal
 import sys
 import time
 import traceback
@@ -107,6 +109,7 @@ def main(context=None):
     reason; any other exception fails the run.
     """
     chosen = _chosen(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     print(f"TAP version 13\n1..{len(chosen)}", flush=True)
     with contextlib.ExitStack() as stack:
         try:
