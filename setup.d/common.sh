@@ -74,6 +74,15 @@ hash_files() {
     done | sha256sum | cut -c1-16
 }
 
+# cache_prune FOLDER: of a folder of builds named by hash, keeps the three that were made last.
+cache_prune() {
+    local old
+    find "$1" -mindepth 1 -maxdepth 1 -printf '%T@ %p\n' | sort -rn | sed '1,3d; s/^[^ ]* //' |
+        while IFS= read -r old; do
+            rm -rf "$old"
+        done
+}
+
 # progress_line LOG: the newest "[n/m]" counter of ninja or meson, else the newest line.
 progress_line() {
     local counter

@@ -21,4 +21,5 @@ guest_ready() {
     touch "$dir.new/complete"
     rm -rf "$dir"
     mv -T "$dir.new" "$dir"
+    cache_prune "$MF_CACHE/guest"
 }

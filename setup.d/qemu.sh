@@ -118,7 +118,9 @@ qemu_build() {
     basename "$MF_QEMU_ORIG" >"$work/dest/complete"
     rm -rf "$kept"
     mkdir -p "$MF_CACHE/qemu"
+    touch "$work/dest"
     mv -T "$work/dest" "$kept"
+    cache_prune "$MF_CACHE/qemu"
     rm -rf "$work"
 }
 
