@@ -25,7 +25,10 @@ CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configurat
   {include}
 </busconfig>
 """
-OPEN = '<allow own="*"/><allow send_destination="*"/><allow send_type="method_call"/>'
+OPEN = """
+    <allow own="*"/>
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>"""
 # As the distributions' system.conf: replies, signals and the bus itself; calls only where a file allows.
 CLOSED = """
     <deny own="*"/>

@@ -89,7 +89,6 @@ class Rig:
         self.work = None
         self.accel = "tcg"
         self.libvirtd = libvirtd.Libvirtd(hook)
-        self.keep = False
 
     @property
     def connection(self):
@@ -111,12 +110,11 @@ class Rig:
         return self
 
     def __exit__(self, *exception):
-        """Removes the rig's domains and files, unless `keep` was set and nothing failed."""
-        if not self.keep:
-            for running in self.domains:
-                running.destroy()
-            if self.work:
-                shutil.rmtree(self.work, ignore_errors=True)
+        """Removes the rig's domains and files."""
+        for running in self.domains:
+            running.destroy()
+        if self.work:
+            shutil.rmtree(self.work, ignore_errors=True)
         self.libvirtd.__exit__()
 
     def _spec(self, name, memory_mib, args, files, more):

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a demo leaves a note of, so that a kept or a killed one can be taken down later."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+
+import ksm
+import libvirtd
+import rig
+import wait
+
+NOTE = "/run/memfold-demo.json"
+LOCK = "/run/lock/memfold-demo.lock"
+
+
+def write(**known):
+    """Notes what is to be taken down: pids (memfoldd, its bus), folders, knobs as they were, and
+    whether it is kept on purpose."""
+    with open(f"{NOTE}.new", "w", encoding="ascii") as file:
+        json.dump(known, file)
+    os.replace(f"{NOTE}.new", NOTE)
+
+
+def forget():
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(NOTE)
+
+
+def read():
+    """The note of another demo, None if there is none."""
+    try:
+        with open(NOTE, encoding="ascii") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+
+
+def claim():
+    """Claims the stage for this process; returns False if another demo is at work."""
+    lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    return True  # held until the process ends, however it ends
+
+
+def _running(pid):
+    """The name of a process that is not dead yet, else an empty string."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            head, tail = file.read().rsplit(") ", 1)
+    except FileNotFoundError:
+        return ""
+    return "" if tail[0] in "ZX" else head.partition("(")[2]
+
+
+def _end(pid):
+    if _running(pid) in ("memfoldd", "dbus-daemon"):
+        os.kill(pid, signal.SIGTERM)
+        wait.until(f"process {pid} to end", lambda: not _running(pid), 30)
+
+
+def take_down(note, prefix):
+    """Ends what the note tells of; returns True if all KSM knobs were as before the demo."""
+    with libvirtd.Libvirtd() as used:
+        for handle in rig.leftovers(used.connection, prefix):
+            handle.destroy()
+        for pid in note["pids"]:
+            _end(pid)
+    with ksm.lock():
+        same = ksm.knobs() == note["knobs"]
+        if not same:
+            ksm.restore(note["knobs"])
+    for folder in note["folders"]:
+        shutil.rmtree(folder, ignore_errors=True)
+    forget()
+    return same
