@@ -67,7 +67,8 @@ packages_install() {
     mapfile -t list <<<"$missing"
     quiet_services_begin
     packages_known "${list[@]}" || packages_update
-    if ! try_logged apt-install "packages: installing ${#list[@]} ($names)" \
+    say "packages that are missing: $names"
+    if ! try_logged apt-install "packages: installing ${#list[@]} and what they need" \
         apt_get install --no-install-recommends "${list[@]}"; then
         packages_update
         run_logged apt-install "read the log; a broken installation is often mended by: apt-get -f install" \
