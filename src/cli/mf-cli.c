@@ -12,6 +12,7 @@
 
 #define WIDTH_PLAIN_COLUMNS 100
 #define WIDTH_MIN_COLUMNS   80
+#define MIB_BYTES           (1024 * 1024)
 
 void
 mf_cli_complain(const char *format, ...)
@@ -132,7 +133,7 @@ mf_cli_mib(const MemfoldFigures *figures, const char *key)
     if (!memfold_figures_get_uint64(figures, key, &bytes)) {
         return g_strdup("-");
     }
-    tenths = mf_mul_div(bytes, 10, 1024 * 1024);
+    tenths = mf_mul_div(mf_add_sat(bytes, MIB_BYTES / 20), 10, MIB_BYTES);
     return g_strdup_printf("%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT " MiB", tenths / 10,
                            tenths % 10);
 }

@@ -1,0 +1,119 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""org.memfold1 with answers that a test chooses, for what a real daemon can't be brought to say.
+
+Reads one JSON object from stdin: {"host": {figure: value}, "reasons": [[code, text, remedy]], "domains":
+[{figure: value, "reasons": [...]}], "errors": {method: [error name, message]}}; prints "ready", and then
+each changing call as one JSON line. test_cli.py checks its methods against the real interface.
+"""
+
+import json
+import sys
+
+import dbus
+import dbus.mainloop.glib
+import dbus.service
+from gi.repository import GLib
+
+HOST = "org.memfold1.Host"
+DOMAIN = "org.memfold1.Domain"
+# Figures that are not of type t.
+TYPES = {"priority": dbus.UInt32, "pid": dbus.Int64}
+
+
+class Error(dbus.DBusException):
+    """An error with a name of the test's choice."""
+
+    include_traceback = False
+
+    def __init__(self, name, message):
+        super().__init__(message, name=name)
+
+
+def figures(values):
+    def typed(key, value):
+        if isinstance(value, bool):
+            return dbus.Boolean(value)
+        if isinstance(value, int):
+            return TYPES.get(key, dbus.UInt64)(value)
+        return dbus.String(value)
+
+    return dbus.Dictionary({key: typed(key, value) for key, value in values.items() if key != "reasons"},
+                           signature="sv")
+
+
+def reasons(rows):
+    return dbus.Array([dbus.Struct(row, signature="sss") for row in rows], signature="(sss)")
+
+
+class Fake:
+    def __init__(self, scenario):
+        self.scenario = scenario
+
+    def may_fail(self, method):
+        if method in self.scenario.get("errors", {}):
+            raise Error(*self.scenario["errors"][method])
+
+    @staticmethod
+    def record(*call):
+        print(json.dumps(call), flush=True)
+
+
+class Domain(dbus.service.Object):
+    def __init__(self, bus, path, fake, values):
+        super().__init__(bus, path)
+        self.fake, self.values = fake, values
+
+    @dbus.service.method(DOMAIN, in_signature="", out_signature="a{sv}a(sss)")
+    def Describe(self):
+        return figures(self.values), reasons(self.values["reasons"])
+
+    @dbus.service.method(DOMAIN, in_signature="ss", out_signature="")
+    def SetPolicy(self, attribute, value):
+        self.fake.may_fail("SetPolicy")
+        self.fake.record("SetPolicy", self.values["name"], attribute, value)
+
+
+class Host(dbus.service.Object):
+    def __init__(self, bus, fake):
+        super().__init__(bus, "/org/memfold1")
+        self.fake = fake
+        self.objects = {}
+        for number, values in enumerate(fake.scenario["domains"]):
+            path = f"/org/memfold1/domain/{values.get('uuid', str(number)).replace('-', '_')}"
+            self.objects[path] = Domain(bus, path, fake, values)
+
+    @dbus.service.method(HOST, in_signature="", out_signature="a{sv}a(sss)a(a{sv}a(sss))")
+    def Describe(self):
+        self.fake.may_fail("Describe")
+        scenario = self.fake.scenario
+        domains = [dbus.Struct((figures(d), reasons(d["reasons"])), signature="a{sv}a(sss)")
+                   for d in scenario["domains"]]
+        return (figures(scenario["host"]), reasons(scenario["reasons"]),
+                dbus.Array(domains, signature="(a{sv}a(sss))"))
+
+    @dbus.service.method(HOST, in_signature="s", out_signature="o")
+    def FindDomain(self, name_or_uuid):
+        for path, domain in self.objects.items():
+            if name_or_uuid in (domain.values["name"], domain.values.get("uuid")):
+                return path
+        raise Error("org.memfold1.Error.NoDomain", f'no running domain "{name_or_uuid}"')
+
+    @dbus.service.method(HOST, in_signature="", out_signature="")
+    def Reload(self):
+        self.fake.may_fail("Reload")
+        self.fake.record("Reload")
+
+
+def main():
+    dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
+    bus = dbus.SystemBus()
+    host = Host(bus, Fake(json.load(sys.stdin)))
+    name = dbus.service.BusName("org.memfold1", bus)
+    print("ready", flush=True)
+    GLib.MainLoop().run()
+    del host, name
+
+
+if __name__ == "__main__":
+    main()
