@@ -51,8 +51,8 @@ typedef struct {
 static void connect_begin(MfVirt *virt);
 static void link_lost(Link *link);
 
-static void
-virt_unref(MfVirt *virt)
+void
+mf_virt_unref(MfVirt *virt)
 {
     if (!g_atomic_ref_count_dec(&virt->refs)) {
         return;
@@ -63,14 +63,20 @@ virt_unref(MfVirt *virt)
     g_free(virt);
 }
 
+MfVirt *
+mf_virt_ref(MfVirt *virt)
+{
+    g_atomic_ref_count_inc(&virt->refs);
+    return virt;
+}
+
 static Link *
 link_new(MfVirt *virt)
 {
     Link *link = g_new0(Link, 1);
 
     g_atomic_ref_count_init(&link->refs);
-    g_atomic_ref_count_inc(&virt->refs);
-    link->virt = virt;
+    link->virt = mf_virt_ref(virt);
     link->lifecycle_id = -1;
     link->metadata_id = -1;
     link->merge_id = -1;
@@ -90,7 +96,7 @@ link_unref(gpointer data)
     Link *link = data;
 
     if (g_atomic_ref_count_dec(&link->refs)) {
-        virt_unref(link->virt);
+        mf_virt_unref(link->virt);
         g_free(link);
     }
 }
@@ -442,7 +448,7 @@ mf_virt_free(MfVirt *virt)
     if (link) {
         link_drop(link, CLOSE_WAIT_USEC);
     }
-    virt_unref(virt);
+    mf_virt_unref(virt);
 }
 
 gboolean

@@ -29,8 +29,13 @@ typedef void (*MfVirtCallback)(MfVirtEvent event, const char *uuid, gpointer use
 /* Starts connecting to uri (gvir_event_register() must have been called by main); returns at once. */
 MfVirt *mf_virt_new(const char *uri, MfVirtCallback callback, gpointer user_data);
 
-/* Closes; no callback comes after it returns. */
+/* Closes; no callback comes after it returns.  Waits two seconds at most for a libvirtd that does not
+ * answer. */
 void mf_virt_free(MfVirt *virt);
+
+/* Keeps the object, not its connections, for a worker that outlives mf_virt_free(). */
+MfVirt *mf_virt_ref(MfVirt *virt);
+void mf_virt_unref(MfVirt *virt);
 
 gboolean mf_virt_is_connected(const MfVirt *virt);
 

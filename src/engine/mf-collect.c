@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mf-collect.h"
+
+#include "../core/mf-error.h"
+#include "../io/mf-host.h"
+#include "../io/mf-ksm.h"
+#include "../io/mf-proc.h"
+
+struct _MfProblems {
+    GHashTable *texts; /* subject -> text */
+};
+
+MfProblems *
+mf_problems_new(void)
+{
+    MfProblems *problems = g_new0(MfProblems, 1);
+
+    problems->texts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return problems;
+}
+
+void
+mf_problems_free(MfProblems *problems)
+{
+    if (problems) {
+        g_hash_table_unref(problems->texts);
+        g_free(problems);
+    }
+}
+
+void
+mf_problems_note(MfProblems *problems, const char *subject, const char *what, const GError *error)
+{
+    if (!error || mf_error_is_gone(error) || mf_error_is_busy(error)) {
+        g_hash_table_remove(problems->texts, subject);
+        return;
+    }
+    if (g_strcmp0(g_hash_table_lookup(problems->texts, subject), error->message) == 0) {
+        return;
+    }
+    g_warning("%s: %s", what, error->message);
+    g_hash_table_replace(problems->texts, g_strdup(subject), g_strdup(error->message));
+}
+
+static void
+forget_figures(MfDomain *domain)
+{
+    domain->mergeable_bytes = MF_U64_ABSENT;
+    domain->resident_bytes = MF_U64_ABSENT;
+    domain->merged_bytes = MF_U64_ABSENT;
+    domain->zero_bytes = MF_U64_ABSENT;
+    domain->saved_bytes = MF_U64_ABSENT;
+    domain->rmap_items_pages = MF_U64_ABSENT;
+    domain->profit_bytes = MF_I64_ABSENT;
+}
+
+/* TRUE when domain->pid is its QEMU now.  Another process than before has nothing of the old one's
+ * figures. */
+static gboolean
+find_process(MfRoot *root, MfDomain *domain, GError **error)
+{
+    gint64 pid = 0;
+    gboolean found = mf_proc_find_pid(root, domain->name, domain->uuid, &pid, error);
+
+    if (!found || pid != domain->pid) {
+        forget_figures(domain);
+    }
+    domain->pid = found ? pid : 0;
+    return found;
+}
+
+static void
+collect_domain(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, gboolean with_accounts,
+               MfProblems *problems)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *what = g_strdup_printf("domain \"%s\"", domain->name);
+
+    if (!find_process(root, domain, &error)) {
+        mf_problems_note(problems, domain->uuid, what, error);
+        return;
+    }
+    domain->zero_bytes = MF_U64_ABSENT;
+    domain->rmap_items_pages = MF_U64_ABSENT;
+    domain->profit_bytes = MF_I64_ABSENT;
+    mf_proc_read_ksm_stat(root, page_size_bytes, domain, &error);
+    /* A domain that has just come is accounted at once: it can't be un-merged before its cost is
+     * known. */
+    if (with_accounts || !domain->saved_bytes.known) {
+        domain->mergeable_bytes = MF_U64_ABSENT;
+        domain->resident_bytes = MF_U64_ABSENT;
+        domain->merged_bytes = MF_U64_ABSENT;
+        domain->saved_bytes = MF_U64_ABSENT;
+        mf_proc_read_smaps(root, page_size_bytes, domain, error ? NULL : &error);
+        /* The PID may have been given to another process between two of the reads. */
+        find_process(root, domain, NULL);
+    }
+    mf_problems_note(problems, domain->uuid, what, error);
+}
+
+MfSnapshot *
+mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems *problems)
+{
+    g_autoptr(MfSnapshot) snapshot = mf_snapshot_new();
+    g_autoptr(GError) host_error = NULL;
+    g_autoptr(GError) ksm_error = NULL;
+    g_autoptr(GError) others_error = NULL;
+    MfHost *host = &snapshot->host;
+
+    g_ptr_array_unref(snapshot->domains);
+    snapshot->domains = g_ptr_array_ref(domains);
+    mf_host_read(root, host, &host_error);
+    mf_problems_note(problems, "host", "host", host_error);
+    for (guint i = 0; i < domains->len; i++) {
+        collect_domain(root, host->page_size_bytes, domains->pdata[i], with_accounts, problems);
+    }
+    if (with_accounts) {
+        g_autoptr(GHashTable) pids = g_hash_table_new(g_int64_hash, g_int64_equal);
+
+        for (guint i = 0; i < domains->len; i++) {
+            MfDomain *domain = domains->pdata[i];
+
+            if (domain->pid > 0) {
+                g_hash_table_add(pids, &domain->pid);
+            }
+        }
+        mf_proc_read_others(root, pids, host, &others_error);
+        mf_problems_note(problems, "others", "other processes that merge", others_error);
+    }
+    /* Last, and close to the accounts: the sums are compared with these counters. */
+    mf_ksm_read(root, host, &ksm_error);
+    mf_problems_note(problems, "ksm", "ksm", ksm_error);
+    snapshot->taken_usec = g_get_monotonic_time();
+    return g_steal_pointer(&snapshot);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Rounds of accounts: who saves what, at one moment, for all. */
+#include "mf-engine-private.h"
+
+#define FRESH_USEC       (2 * G_USEC_PER_SEC)
+#define SOON_MSEC        200
+#define REFRESH_MAX_MSEC 5000
+/* A round that took t is not followed by another for t times this. */
+#define COST_FACTOR 20
+
+typedef struct {
+    MfEngine *engine;
+    GPtrArray *domains;
+    gint64 begun_usec;
+} Round;
+
+static void round_begin(MfEngine *engine);
+
+static void
+round_free(gpointer data)
+{
+    Round *round = data;
+
+    g_ptr_array_unref(round->domains);
+    mf_engine_unref(round->engine);
+    g_free(round);
+}
+
+static void
+round_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
+             G_GNUC_UNUSED GCancellable *cancellable)
+{
+    Round *round = data;
+    MfEngine *engine = round->engine;
+
+    g_task_return_pointer(task,
+                          mf_collect(engine->host, round->domains, TRUE, engine->accounts_problems),
+                          (GDestroyNotify)mf_snapshot_free);
+}
+
+static gboolean
+on_due(gpointer data)
+{
+    MfEngine *engine = data;
+
+    engine->accounts_id = 0;
+    round_begin(engine);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+schedule(MfEngine *engine, gint64 wait_usec)
+{
+    g_clear_handle_id(&engine->accounts_id, g_source_remove);
+    engine->accounts_id = g_timeout_add((guint)(wait_usec / 1000), on_due, engine);
+}
+
+static void
+release_waiters(MfEngine *engine)
+{
+    g_autoptr(GPtrArray) waiters = g_steal_pointer(&engine->accounts_waiters);
+
+    engine->accounts_waiters = g_ptr_array_new_with_free_func(g_object_unref);
+    for (guint i = 0; i < waiters->len; i++) {
+        g_task_return_boolean(waiters->pdata[i], TRUE);
+    }
+}
+
+static void
+on_round(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpointer data)
+{
+    Round *round = g_task_get_task_data(G_TASK(result));
+    MfEngine *engine = round->engine;
+    MfSnapshot *snapshot = g_task_propagate_pointer(G_TASK(result), NULL);
+    gint64 interval_usec = (gint64)engine->config->accounting_interval_msec * 1000;
+
+    engine->accounting = FALSE;
+    engine->accounts_cost_usec = g_get_monotonic_time() - round->begun_usec;
+    mf_registry_take_figures(engine->registry, snapshot, TRUE, round->begun_usec);
+    mf_snapshot_free(engine->accounts);
+    engine->accounts = snapshot;
+    release_waiters(engine);
+    if (!engine->stopped) {
+        schedule(engine, MAX(interval_usec, engine->accounts_cost_usec * COST_FACTOR));
+    }
+}
+
+static void
+round_begin(MfEngine *engine)
+{
+    g_autoptr(GTask) task = NULL;
+    Round *round = NULL;
+
+    if (engine->accounting || engine->stopped) {
+        return;
+    }
+    g_clear_handle_id(&engine->accounts_id, g_source_remove);
+    engine->accounting = TRUE;
+    round = g_new0(Round, 1);
+    round->engine = mf_engine_ref(engine);
+    round->begun_usec = g_get_monotonic_time();
+    round->domains = mf_registry_copy_domains(engine->registry, round->begun_usec);
+    task = g_task_new(NULL, NULL, on_round, NULL);
+    g_task_set_task_data(task, round, round_free);
+    g_task_run_in_thread(task, round_thread);
+}
+
+void
+mf_engine_accounts_start(MfEngine *engine)
+{
+    if (!engine->accounting) {
+        schedule(engine, engine->accounts ? FRESH_USEC : SOON_MSEC * 1000);
+    }
+}
+
+void
+mf_engine_accounts_stop(MfEngine *engine)
+{
+    g_clear_handle_id(&engine->accounts_id, g_source_remove);
+    release_waiters(engine);
+}
+
+/* How old accounts may be shown: what they cost decides. */
+static gint64
+allowed_age_usec(const MfEngine *engine)
+{
+    return MAX(FRESH_USEC, engine->accounts_cost_usec * COST_FACTOR);
+}
+
+void
+mf_engine_accounts_soon(MfEngine *engine)
+{
+    gint64 age_usec = 0;
+
+    if (engine->accounting || engine->stopped) {
+        return;
+    }
+    age_usec =
+        engine->accounts ? g_get_monotonic_time() - engine->accounts->taken_usec : G_MAXINT64;
+    schedule(engine, MAX(SOON_MSEC * 1000, engine->accounts_cost_usec * COST_FACTOR - age_usec));
+}
+
+static gboolean
+on_refresh_late(gpointer data)
+{
+    GTask *task = data;
+    MfEngine *engine = g_task_get_task_data(task);
+
+    if (g_ptr_array_find(engine->accounts_waiters, task, NULL)) {
+        g_task_return_boolean(task, TRUE);
+        g_ptr_array_remove(engine->accounts_waiters, task);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+void
+mf_engine_refresh(MfEngine *engine, GAsyncReadyCallback callback, gpointer user_data)
+{
+    g_autoptr(GTask) task = g_task_new(NULL, NULL, callback, user_data);
+    gint64 now_usec = g_get_monotonic_time();
+
+    g_task_set_task_data(task, mf_engine_ref(engine), (GDestroyNotify)mf_engine_unref);
+    if (engine->stopped ||
+        (engine->accounts && now_usec - engine->accounts->taken_usec < allowed_age_usec(engine))) {
+        g_task_return_boolean(task, TRUE);
+        return;
+    }
+    g_ptr_array_add(engine->accounts_waiters, g_object_ref(task));
+    g_timeout_add_full(G_PRIORITY_DEFAULT, REFRESH_MAX_MSEC, on_refresh_late, g_object_ref(task),
+                       g_object_unref);
+    round_begin(engine);
+}
+
+const MfSnapshot *
+mf_engine_get_accounts(const MfEngine *engine)
+{
+    return engine->accounts;
+}
+
+MfU64
+mf_engine_get_accounts_age_msec(const MfEngine *engine, const char *uuid)
+{
+    return mf_registry_get_accounts_age_msec(engine->registry, uuid, g_get_monotonic_time());
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Following the domains: libvirt's events, a policy that is set, what the hook tells.
+ *
+ * Events say only that something happened; what holds now is looked up in a worker.  A domain that
+ * stops while it is being looked up, or listed, stays away.
+ */
+#include "mf-engine-private.h"
+
+#include "../core/mf-error.h"
+
+#define LOOKUPS_MAX     3 /* of the five requests that libvirt serves a connection */
+#define LIST_RETRY_MSEC 2000
+#define HOLD_USEC       (30 * G_USEC_PER_SEC)
+
+/* What a worker is given, and who gets the answer. */
+typedef struct {
+    MfEngine *engine;
+    MfVirt *virt;
+    char *uuid;
+    MfPolicy *policy; /* to be set first, or NULL */
+} Lookup;
+
+/* A look-up under way, on the main context. */
+typedef struct {
+    gboolean again;
+    gboolean stopped;
+} Pending;
+
+static void list_begin(MfEngine *engine);
+
+static void
+lookup_free(gpointer data)
+{
+    Lookup *lookup = data;
+
+    mf_policy_free(lookup->policy);
+    g_free(lookup->uuid);
+    mf_virt_unref(lookup->virt);
+    mf_engine_unref(lookup->engine);
+    g_free(lookup);
+}
+
+static Lookup *
+lookup_new(MfEngine *engine, const char *uuid)
+{
+    Lookup *lookup = g_new0(Lookup, 1);
+
+    lookup->engine = mf_engine_ref(engine);
+    lookup->virt = mf_virt_ref(engine->virt);
+    lookup->uuid = g_strdup(uuid);
+    return lookup;
+}
+
+/* What libvirt says of one domain; its refused policy is told once. */
+static gboolean
+take_facts(MfEngine *engine, const MfDomain *facts, MfSource source)
+{
+    g_autofree char *what = g_strdup_printf("domain \"%s\"", facts->name);
+    g_autofree char *subject = g_strdup_printf("%s/policy", facts->uuid);
+    g_autoptr(GError) refused = NULL;
+
+    if (facts->policy_error) {
+        refused =
+            g_error_new(MF_ERROR, MF_ERROR_INVALID,
+                        "its policy is refused, the default applies: %s", facts->policy_error);
+    }
+    mf_problems_note(engine->domain_problems, subject, what, refused);
+    return mf_registry_update(engine->registry, facts, source, g_get_monotonic_time());
+}
+
+static void
+remove_domain(MfEngine *engine, const char *uuid)
+{
+    mf_memory_release(engine->memory, uuid);
+    mf_engine_check_holds(engine, g_get_monotonic_time());
+    if (mf_registry_remove(engine->registry, uuid)) {
+        mf_engine_note_changed(engine);
+    } else {
+        mf_engine_kick(engine);
+    }
+}
+
+static void lookup_begin(MfEngine *engine, const char *uuid);
+
+static void
+lookup_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
+              G_GNUC_UNUSED GCancellable *cancellable)
+{
+    Lookup *lookup = data;
+    GError *error = NULL;
+    MfDomain *facts = NULL;
+
+    if (!lookup->policy || mf_virt_set_policy(lookup->virt, lookup->uuid, lookup->policy, &error)) {
+        facts = mf_virt_lookup(lookup->virt, lookup->uuid, &error);
+    }
+    if (facts) {
+        g_task_return_pointer(task, facts, (GDestroyNotify)mf_domain_free);
+    } else {
+        g_task_return_error(task, error);
+    }
+}
+
+static void
+on_looked_up(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpointer data)
+{
+    Lookup *lookup = g_task_get_task_data(G_TASK(result));
+    MfEngine *engine = lookup->engine;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MfDomain) facts = g_task_propagate_pointer(G_TASK(result), &error);
+    g_autofree Pending *pending = NULL;
+
+    if (engine->stopped) {
+        return;
+    }
+    g_hash_table_steal_extended(engine->looking_up, lookup->uuid, NULL, (gpointer *)&pending);
+    if (facts) {
+        mf_problems_note(engine->domain_problems, lookup->uuid, facts->name, NULL);
+    } else {
+        mf_problems_note(engine->domain_problems, lookup->uuid, lookup->uuid, error);
+    }
+    if (facts && !pending->stopped && take_facts(engine, facts, MF_SOURCE_LIBVIRT)) {
+        mf_engine_note_changed(engine);
+    }
+    if (pending->again) {
+        lookup_begin(engine, lookup->uuid);
+    }
+    mf_engine_domains_ask(engine);
+}
+
+static void
+lookup_begin(MfEngine *engine, const char *uuid)
+{
+    Pending *pending = g_hash_table_lookup(engine->looking_up, uuid);
+    g_autoptr(GTask) task = NULL;
+
+    if (pending) {
+        pending->again = TRUE;
+        return;
+    }
+    g_hash_table_insert(engine->looking_up, g_strdup(uuid), g_new0(Pending, 1));
+    task = g_task_new(NULL, NULL, on_looked_up, NULL);
+    g_task_set_task_data(task, lookup_new(engine, uuid), lookup_free);
+    mf_workers_run(engine->lookups, task, lookup_thread);
+}
+
+static void
+list_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
+            G_GNUC_UNUSED GCancellable *cancellable)
+{
+    GError *error = NULL;
+    GPtrArray *domains = mf_virt_list(((Lookup *)data)->virt, &error);
+
+    if (domains) {
+        g_task_return_pointer(task, domains, (GDestroyNotify)g_ptr_array_unref);
+    } else {
+        g_task_return_error(task, error);
+    }
+}
+
+/* Whoever is known and not in the list went while libvirt was away. */
+static void
+take_list(MfEngine *engine, GPtrArray *listed, GHashTable *stopped)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GPtrArray) known = mf_engine_dup_domains(engine);
+
+    for (guint i = 0; i < listed->len; i++) {
+        const MfDomain *facts = listed->pdata[i];
+
+        g_hash_table_add(seen, facts->uuid);
+        if (!g_hash_table_contains(stopped, facts->uuid)) {
+            take_facts(engine, facts, MF_SOURCE_LIBVIRT);
+        }
+    }
+    for (guint i = 0; i < known->len; i++) {
+        const MfDomain *domain = known->pdata[i];
+
+        /* It may have come while the list was made: looking it up tells. */
+        if (!g_hash_table_contains(seen, domain->uuid)) {
+            remove_domain(engine, domain->uuid);
+            lookup_begin(engine, domain->uuid);
+        }
+    }
+    mf_engine_note_changed(engine);
+}
+
+static gboolean
+on_list_retry(gpointer data)
+{
+    MfEngine *engine = data;
+
+    engine->list_id = 0;
+    list_begin(engine);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+on_listed(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpointer data)
+{
+    MfEngine *engine = ((Lookup *)g_task_get_task_data(G_TASK(result)))->engine;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) listed = g_task_propagate_pointer(G_TASK(result), &error);
+    g_autoptr(GHashTable) stopped = g_steal_pointer(&engine->stopped_while_listing);
+    gboolean again = engine->list_again;
+
+    engine->list_again = FALSE;
+    if (engine->stopped) {
+        return;
+    }
+    mf_problems_note(engine->domain_problems, "list", "list of domains", error);
+    if (listed) {
+        take_list(engine, listed, stopped);
+        mf_engine_domains_ask(engine);
+    }
+    if (again) {
+        list_begin(engine);
+    } else if (!listed && mf_virt_is_connected(engine->virt) && engine->list_id == 0) {
+        engine->list_id = g_timeout_add(LIST_RETRY_MSEC, on_list_retry, engine);
+    }
+}
+
+static void
+list_begin(MfEngine *engine)
+{
+    g_autoptr(GTask) task = NULL;
+
+    if (engine->stopped_while_listing) {
+        engine->list_again = TRUE;
+        return;
+    }
+    g_clear_handle_id(&engine->list_id, g_source_remove);
+    engine->stopped_while_listing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    task = g_task_new(NULL, NULL, on_listed, NULL);
+    g_task_set_task_data(task, lookup_new(engine, NULL), lookup_free);
+    mf_workers_run(engine->lookups, task, list_thread);
+}
+
+static void
+domain_stopped(MfEngine *engine, const char *uuid)
+{
+    Pending *pending = g_hash_table_lookup(engine->looking_up, uuid);
+
+    if (pending) {
+        pending->stopped = TRUE;
+        pending->again = FALSE;
+    }
+    if (engine->stopped_while_listing) {
+        g_hash_table_add(engine->stopped_while_listing, g_strdup(uuid));
+    }
+    remove_domain(engine, uuid);
+}
+
+static void
+on_virt_event(MfVirtEvent event, const char *uuid, gpointer data)
+{
+    MfEngine *engine = data;
+
+    switch (event) {
+    case MF_VIRT_CONNECTED:
+        mf_registry_forgive(engine->registry);
+        list_begin(engine);
+        break;
+    case MF_VIRT_DISCONNECTED:
+        mf_engine_tell_changed(engine);
+        break;
+    case MF_VIRT_STARTED:
+        if (engine->stopped_while_listing) {
+            g_hash_table_remove(engine->stopped_while_listing, uuid);
+        }
+        lookup_begin(engine, uuid);
+        break;
+    case MF_VIRT_METADATA:
+        lookup_begin(engine, uuid);
+        break;
+    case MF_VIRT_STOPPED:
+        domain_stopped(engine, uuid);
+        break;
+    case MF_VIRT_MERGE_CHANGE:
+        mf_registry_want_query(engine->registry, uuid);
+        mf_engine_domains_ask(engine);
+        break;
+    }
+}
+
+void
+mf_engine_domains_start(MfEngine *engine)
+{
+    engine->looking_up = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    engine->lookups = mf_workers_new(LOOKUPS_MAX);
+    engine->virt = mf_virt_new(engine->config->libvirt_uri, on_virt_event, engine);
+    engine->monitor = mf_monitor_new(engine->virt);
+}
+
+void
+mf_engine_domains_stop(MfEngine *engine)
+{
+    g_clear_handle_id(&engine->list_id, g_source_remove);
+    g_clear_pointer(&engine->monitor, mf_monitor_free);
+    g_clear_pointer(&engine->lookups, mf_workers_free);
+    g_clear_pointer(&engine->virt, mf_virt_free);
+    g_clear_pointer(&engine->looking_up, g_hash_table_unref);
+    g_clear_pointer(&engine->stopped_while_listing, g_hash_table_unref);
+}
+
+gboolean
+mf_engine_is_connected(const MfEngine *engine)
+{
+    return engine->virt && mf_virt_is_connected(engine->virt);
+}
+
+GPtrArray *
+mf_engine_dup_domains(const MfEngine *engine)
+{
+    return mf_registry_copy_domains(engine->registry, g_get_monotonic_time());
+}
+
+const MfDomain *
+mf_engine_find(const MfEngine *engine, const char *name_or_uuid)
+{
+    return mf_registry_find_any(engine->registry, name_or_uuid);
+}
+
+static void
+on_policy_set(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
+{
+    GTask *outer = data;
+    MfEngine *engine = ((Lookup *)g_task_get_task_data(G_TASK(result)))->engine;
+    GError *error = NULL;
+    g_autoptr(MfDomain) facts = g_task_propagate_pointer(G_TASK(result), &error);
+
+    if (!facts) {
+        g_task_return_error(outer, error);
+    } else {
+        if (!engine->stopped && take_facts(engine, facts, MF_SOURCE_LIBVIRT)) {
+            mf_engine_note_changed(engine);
+        }
+        g_task_return_boolean(outer, TRUE);
+    }
+    g_object_unref(outer);
+}
+
+void
+mf_engine_set_policy(MfEngine *engine, const char *uuid, const MfPolicy *policy,
+                     GAsyncReadyCallback callback, gpointer user_data)
+{
+    GTask *outer = g_task_new(NULL, NULL, callback, user_data);
+    g_autoptr(GTask) task = NULL;
+    Lookup *lookup = NULL;
+
+    if (!mf_engine_is_connected(engine)) {
+        g_task_return_new_error(outer, MF_ERROR, MF_ERROR_BUSY,
+                                "memfoldd is not connected to libvirt (%s); try again later",
+                                engine->config->libvirt_uri);
+        g_object_unref(outer);
+        return;
+    }
+    lookup = lookup_new(engine, uuid);
+    lookup->policy = mf_policy_copy(policy);
+    task = g_task_new(NULL, NULL, on_policy_set, outer);
+    g_task_set_task_data(task, lookup, lookup_free);
+    mf_workers_run(engine->lookups, task, lookup_thread);
+}
+
+gboolean
+mf_engine_set_policy_finish(GAsyncResult *result, GError **error)
+{
+    return g_task_propagate_boolean(G_TASK(result), error);
+}
+
+static void
+hold_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
+            G_GNUC_UNUSED GCancellable *cancellable)
+{
+    GError *error = NULL;
+
+    if (mf_apply_stop_ksmd(((MfEngine *)data)->apply, &error)) {
+        g_task_return_boolean(task, TRUE);
+    } else {
+        g_task_return_error(task, error);
+    }
+}
+
+void
+mf_engine_prepare(MfEngine *engine, const MfDomain *facts, GAsyncReadyCallback callback,
+                  gpointer user_data)
+{
+    g_autoptr(GTask) task = g_task_new(NULL, NULL, callback, user_data);
+    const MfHost *host = engine->snapshot ? &engine->snapshot->host : NULL;
+    MfMode mode = mf_decide_mode(engine->config, facts->policy, facts->nosharepages,
+                                 facts->memory_kind, FALSE, NULL);
+
+    /* With <nosharepages/> QEMU marks nothing; and who does not govern ksmd can't hold it. */
+    if (engine->stopped || mode != MF_MODE_OFF || facts->nosharepages || !engine->config->manage ||
+        (host && (host->other_manager || !host->run.known))) {
+        g_task_return_boolean(task, TRUE);
+        return;
+    }
+    mf_memory_hold(engine->memory, facts->uuid, g_get_monotonic_time() + HOLD_USEC);
+    mf_apply_hold(engine->apply);
+    mf_engine_kick(engine);
+    if (!host) {
+        /* Before the first tick nobody knows who governs; if it is memfold, it begins held. */
+        g_task_return_boolean(task, TRUE);
+        return;
+    }
+    g_task_set_task_data(task, mf_engine_ref(engine), (GDestroyNotify)mf_engine_unref);
+    g_task_run_in_thread(task, hold_thread);
+}
+
+gboolean
+mf_engine_prepare_finish(GAsyncResult *result, GError **error)
+{
+    return g_task_propagate_boolean(G_TASK(result), error);
+}
+
+void
+mf_engine_domain_started(MfEngine *engine, const MfDomain *facts)
+{
+    if (take_facts(engine, facts, MF_SOURCE_HOOK)) {
+        mf_engine_note_changed(engine);
+    }
+}
+
+void
+mf_engine_domain_stopped(MfEngine *engine, const char *uuid)
+{
+    if (engine->looking_up) {
+        domain_stopped(engine, uuid);
+    }
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mf-engine-private.h"
+
+#include "../core/mf-error.h"
+#include "../io/mf-host.h"
+
+#define KICK_DELAY_MSEC 10
+#define STOP_WAIT_USEC  (5 * G_USEC_PER_SEC)
+
+MfEngine *
+mf_engine_new(MfRoot *host, MfJournal *journal, const MfConfig *config)
+{
+    MfEngine *engine = g_new0(MfEngine, 1);
+
+    g_atomic_ref_count_init(&engine->refs);
+    engine->host = mf_root_ref(host);
+    engine->config = mf_config_copy(config);
+    engine->memory = mf_memory_new();
+    engine->apply = mf_apply_new(host, journal);
+    engine->registry = mf_registry_new();
+    engine->tick_problems = mf_problems_new();
+    engine->accounts_problems = mf_problems_new();
+    engine->domain_problems = mf_problems_new();
+    engine->accounts_waiters = g_ptr_array_new_with_free_func(g_object_unref);
+    return engine;
+}
+
+MfEngine *
+mf_engine_ref(MfEngine *engine)
+{
+    g_atomic_ref_count_inc(&engine->refs);
+    return engine;
+}
+
+void
+mf_engine_unref(MfEngine *engine)
+{
+    if (!engine || !g_atomic_ref_count_dec(&engine->refs)) {
+        return;
+    }
+    g_ptr_array_unref(engine->accounts_waiters);
+    mf_problems_free(engine->domain_problems);
+    mf_problems_free(engine->accounts_problems);
+    mf_problems_free(engine->tick_problems);
+    mf_plan_free(engine->plan);
+    mf_snapshot_free(engine->accounts);
+    mf_snapshot_free(engine->snapshot);
+    mf_registry_free(engine->registry);
+    mf_apply_free(engine->apply);
+    mf_memory_free(engine->memory);
+    mf_config_free(engine->config);
+    mf_root_unref(engine->host);
+    g_free(engine);
+}
+
+void
+mf_engine_listen(MfEngine *engine, MfEngineChanged changed, gpointer user_data)
+{
+    engine->changed = changed;
+    engine->changed_data = user_data;
+}
+
+void
+mf_engine_tell_changed(MfEngine *engine)
+{
+    if (engine->changed) {
+        engine->changed(engine, engine->changed_data);
+    }
+}
+
+void
+mf_engine_note_changed(MfEngine *engine)
+{
+    mf_engine_kick(engine);
+    mf_engine_tell_changed(engine);
+}
+
+void
+mf_engine_check_holds(MfEngine *engine, gint64 now_usec)
+{
+    GHashTableIter iter;
+    gpointer deadline_usec = NULL;
+
+    g_hash_table_iter_init(&iter, engine->memory->start_holds);
+    while (g_hash_table_iter_next(&iter, NULL, &deadline_usec)) {
+        if (*(gint64 *)deadline_usec > now_usec) {
+            return;
+        }
+    }
+    mf_apply_release(engine->apply);
+}
+
+typedef struct {
+    MfEngine *engine;
+    GPtrArray *domains; /* of MfDomain */
+    gint64 begun_usec;
+} Tick;
+
+static void
+tick_free(gpointer data)
+{
+    Tick *tick = data;
+
+    g_clear_pointer(&tick->domains, g_ptr_array_unref);
+    mf_engine_unref(tick->engine);
+    g_free(tick);
+}
+
+static Tick *
+tick_new(MfEngine *engine)
+{
+    Tick *tick = g_new0(Tick, 1);
+
+    tick->engine = mf_engine_ref(engine);
+    tick->begun_usec = g_get_monotonic_time();
+    return tick;
+}
+
+static void
+tick_end(MfEngine *engine)
+{
+    engine->ticking = FALSE;
+    if (engine->tick_again && !engine->stopped) {
+        mf_engine_kick(engine);
+    }
+    engine->tick_again = FALSE;
+}
+
+static void
+apply_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
+             G_GNUC_UNUSED GCancellable *cancellable)
+{
+    MfEngine *engine = ((Tick *)data)->engine;
+
+    /* The main context replaces the plan only in the next tick. */
+    g_task_return_int(task, mf_apply_knobs(engine->apply, engine->plan));
+}
+
+static void
+on_applied(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpointer data)
+{
+    MfEngine *engine = ((Tick *)g_task_get_task_data(G_TASK(result)))->engine;
+
+    tick_end(engine);
+}
+
+static gboolean
+has_knob_actions(const MfPlan *plan)
+{
+    for (guint i = 0; i < plan->actions->len; i++) {
+        if (((MfAction *)plan->actions->pdata[i])->kind == MF_ACTION_KNOB) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+static void
+collect_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
+               G_GNUC_UNUSED GCancellable *cancellable)
+{
+    Tick *tick = data;
+
+    g_task_return_pointer(
+        task, mf_collect(tick->engine->host, tick->domains, FALSE, tick->engine->tick_problems),
+        (GDestroyNotify)mf_snapshot_free);
+}
+
+static void
+on_collected(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpointer data)
+{
+    Tick *tick = g_task_get_task_data(G_TASK(result));
+    MfEngine *engine = tick->engine;
+    MfSnapshot *snapshot = g_task_propagate_pointer(G_TASK(result), NULL);
+
+    if (engine->stopped) {
+        mf_snapshot_free(snapshot);
+        tick_end(engine);
+        return;
+    }
+    mf_registry_take_figures(engine->registry, snapshot, FALSE, tick->begun_usec);
+    mf_snapshot_free(engine->snapshot);
+    engine->snapshot = snapshot;
+    mf_plan_free(engine->plan);
+    engine->plan = mf_decide(engine->config, snapshot, engine->memory);
+    mf_engine_check_holds(engine, snapshot->taken_usec);
+    mf_engine_domains_apply(engine, engine->plan);
+    if (has_knob_actions(engine->plan)) {
+        g_autoptr(GTask) task = g_task_new(NULL, NULL, on_applied, NULL);
+
+        g_task_set_task_data(task, tick_new(engine), tick_free);
+        g_task_run_in_thread(task, apply_thread);
+    } else {
+        tick_end(engine);
+    }
+}
+
+static void
+tick_begin(MfEngine *engine)
+{
+    g_autoptr(GTask) task = NULL;
+    Tick *tick = NULL;
+
+    if (engine->ticking) {
+        engine->tick_again = TRUE;
+        return;
+    }
+    engine->ticking = TRUE;
+    tick = tick_new(engine);
+    tick->domains = mf_registry_copy_domains(engine->registry, tick->begun_usec);
+    task = g_task_new(NULL, NULL, on_collected, NULL);
+    g_task_set_task_data(task, tick, tick_free);
+    g_task_run_in_thread(task, collect_thread);
+}
+
+static gboolean
+on_tick(gpointer data)
+{
+    MfEngine *engine = data;
+
+    if (!engine->ticking) {
+        tick_begin(engine);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_kick(gpointer data)
+{
+    MfEngine *engine = data;
+
+    engine->kick_id = 0;
+    tick_begin(engine);
+    return G_SOURCE_REMOVE;
+}
+
+void
+mf_engine_kick(MfEngine *engine)
+{
+    if (!engine->stopped && engine->kick_id == 0) {
+        engine->kick_id = g_timeout_add(KICK_DELAY_MSEC, on_kick, engine);
+    }
+}
+
+void
+mf_engine_start(MfEngine *engine)
+{
+    engine->tick_id = g_timeout_add(engine->config->tick_msec, on_tick, engine);
+    mf_engine_kick(engine);
+    mf_engine_accounts_start(engine);
+    mf_engine_domains_start(engine);
+}
+
+static gboolean
+on_stop_timeout(gpointer data)
+{
+    gboolean *late = data;
+
+    *late = TRUE;
+    return G_SOURCE_CONTINUE;
+}
+
+gboolean
+mf_engine_stop(MfEngine *engine)
+{
+    g_autoptr(MfSnapshot) present = mf_snapshot_new();
+    gboolean late = FALSE;
+    guint timeout_id = 0;
+
+    engine->stopped = TRUE;
+    mf_engine_listen(engine, NULL, NULL);
+    g_clear_handle_id(&engine->tick_id, g_source_remove);
+    g_clear_handle_id(&engine->kick_id, g_source_remove);
+    mf_engine_accounts_stop(engine);
+    mf_engine_domains_stop(engine);
+    timeout_id = g_timeout_add(STOP_WAIT_USEC / 1000, on_stop_timeout, &late);
+    while (engine->ticking && !late) {
+        g_main_context_iteration(NULL, TRUE);
+    }
+    g_source_remove(timeout_id);
+    mf_host_read(engine->host, &present->host, NULL);
+    mf_apply_close(engine->apply);
+    return mf_apply_restore(engine->apply, present->host.other_manager);
+}
+
+void
+mf_engine_set_config(MfEngine *engine, const MfConfig *config)
+{
+    gboolean lets_go = engine->config->manage && !config->manage;
+
+    if (g_strcmp0(engine->config->libvirt_uri, config->libvirt_uri) != 0) {
+        g_message("configuration: libvirt-uri takes effect when memfoldd is started again");
+    }
+    mf_config_free(engine->config);
+    engine->config = mf_config_copy(config);
+    if (lets_go) {
+        mf_apply_restore(engine->apply,
+                         engine->snapshot ? engine->snapshot->host.other_manager : NULL);
+    }
+    if (engine->tick_id != 0) {
+        g_source_remove(engine->tick_id);
+        engine->tick_id = g_timeout_add(engine->config->tick_msec, on_tick, engine);
+        mf_engine_accounts_start(engine);
+        mf_engine_kick(engine);
+    }
+}
+
+const MfConfig *
+mf_engine_get_config(const MfEngine *engine)
+{
+    return engine->config;
+}
+
+const MfSnapshot *
+mf_engine_get_snapshot(const MfEngine *engine)
+{
+    return engine->snapshot;
+}
+
+const MfPlan *
+mf_engine_get_plan(const MfEngine *engine)
+{
+    return engine->plan;
+}
+
+MfU64
+mf_engine_get_ksmd_cpu_permyriad(const MfEngine *engine)
+{
+    return engine->memory->ksmd_cpu_permyriad;
+}

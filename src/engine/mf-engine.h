@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The tick: collect, decide, apply, publish.
+ *
+ * The engine lives on the main context and never blocks it: collecting, applying, libvirt and QEMU
+ * are in workers.  Ticks do not overlap; what happens meanwhile (a policy, a start, a switch) asks
+ * for another one at once.  Accounts, which walk page tables, are rounds of their own, so that they
+ * do not hold up the knobs, and take no more than a twentieth of one CPU.
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "../core/mf-decide.h"
+#include "../io/mf-root.h"
+#include "mf-journal.h"
+
+typedef struct _MfEngine MfEngine;
+
+/* A domain came, went or changed; what was got from the engine before may be out of date. */
+typedef void (*MfEngineChanged)(MfEngine *engine, gpointer user_data);
+
+/* journal stays the caller's and must outlive the engine.  config is copied. */
+MfEngine *mf_engine_new(MfRoot *host, MfJournal *journal, const MfConfig *config);
+MfEngine *mf_engine_ref(MfEngine *engine);
+void mf_engine_unref(MfEngine *engine);
+
+/* One listener; NULL for none. */
+void mf_engine_listen(MfEngine *engine, MfEngineChanged changed, gpointer user_data);
+
+/* Connects to libvirt and begins to tick.  Returns at once. */
+void mf_engine_start(MfEngine *engine);
+
+/* Ends everything and puts every knob back.  Blocks for some seconds at most, running the main
+ * context while a worker still writes.  FALSE when a knob could not be put back. */
+gboolean mf_engine_stop(MfEngine *engine);
+
+/* Swaps the configuration; the libvirt URI of the first one stays. */
+void mf_engine_set_config(MfEngine *engine, const MfConfig *config);
+const MfConfig *mf_engine_get_config(const MfEngine *engine);
+
+/* What there is to tell.  Each is NULL before its first round; the engine keeps ownership, and
+ * replaces them when it runs the main context. */
+const MfSnapshot *mf_engine_get_snapshot(const MfEngine *engine);
+const MfSnapshot *mf_engine_get_accounts(const MfEngine *engine);
+const MfPlan *mf_engine_get_plan(const MfEngine *engine);
+gboolean mf_engine_is_connected(const MfEngine *engine);
+MfU64 mf_engine_get_ksmd_cpu_permyriad(const MfEngine *engine);
+
+/* All domains as they are known now, copies, sorted by name. */
+GPtrArray *mf_engine_dup_domains(const MfEngine *engine);
+const MfDomain *mf_engine_find(const MfEngine *engine, const char *name_or_uuid);
+MfU64 mf_engine_get_accounts_age_msec(const MfEngine *engine, const char *uuid);
+
+/* Calls back when the accounts are fresh enough to be shown (two seconds, or longer on a host where
+ * they take long), or could not be made so in time.  Always ends without error. */
+void mf_engine_refresh(MfEngine *engine, GAsyncReadyCallback callback, gpointer user_data);
+
+/* Writes a domain's policy to libvirt and takes it up; finish gives libvirt's error. */
+void mf_engine_set_policy(MfEngine *engine, const char *uuid, const MfPolicy *policy,
+                          GAsyncReadyCallback callback, gpointer user_data);
+gboolean mf_engine_set_policy_finish(GAsyncResult *result, GError **error);
+
+/* What the hook tells.  facts: uuid, name, nosharepages, memory_kind, policy, policy_error. */
+
+/* The domain is about to start.  One that must not merge, and whose QEMU will mark its memory all
+ * the same, is protected: callback comes when ksmd stands still, and it stays so until the domain
+ * was switched off, went, or thirty seconds have passed. */
+void mf_engine_prepare(MfEngine *engine, const MfDomain *facts, GAsyncReadyCallback callback,
+                       gpointer user_data);
+gboolean mf_engine_prepare_finish(GAsyncResult *result, GError **error);
+void mf_engine_domain_started(MfEngine *engine, const MfDomain *facts);
+void mf_engine_domain_stopped(MfEngine *engine, const char *uuid);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfEngine, mf_engine_unref)

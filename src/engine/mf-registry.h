@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is known of each running domain, and what is to be asked next.
+ *
+ * Facts come from four sides at their own times: libvirt (name, policy, memory), the hook (the
+ * same, sooner), QEMU (what it can do, how its memory is marked), /proc (PID and figures).  The
+ * registry puts them together, and tells one incarnation of a domain from the next.  No clock and
+ * no I/O: time is handed in.
+ */
+#pragma once
+
+#include "../core/mf-types.h"
+#include "mf-monitor.h"
+
+/* How long a QEMU may be silent before it is told as a fault. */
+#define MF_ANSWER_OVERDUE_USEC (5 * G_USEC_PER_SEC)
+
+typedef struct _MfRegistry MfRegistry;
+
+typedef enum {
+    MF_SOURCE_HOOK, /* the domain is just starting, its monitor is not to be used yet */
+    MF_SOURCE_LIBVIRT,
+} MfSource;
+
+MfRegistry *mf_registry_new(void);
+void mf_registry_free(MfRegistry *registry);
+
+/* Takes name, policy, policy_error, nosharepages and memory_kind of facts, and adds the domain when
+ * it is new.  TRUE when anything changed. */
+gboolean mf_registry_update(MfRegistry *registry, const MfDomain *facts, MfSource source,
+                            gint64 now_usec);
+
+/* TRUE when it was there. */
+gboolean mf_registry_remove(MfRegistry *registry, const char *uuid);
+
+/* The registry keeps ownership; NULL when there is none.  name_or_uuid: names first. */
+const MfDomain *mf_registry_find(const MfRegistry *registry, const char *uuid);
+const MfDomain *mf_registry_find_any(const MfRegistry *registry, const char *name_or_uuid);
+
+/* Copies of all domains, sorted by name, as a snapshot wants them. */
+GPtrArray *mf_registry_copy_domains(const MfRegistry *registry, gint64 now_usec);
+guint mf_registry_get_n_domains(const MfRegistry *registry);
+
+/* Age of what smaps told of the domain; absent when it has told nothing yet. */
+MfU64 mf_registry_get_accounts_age_msec(const MfRegistry *registry, const char *uuid,
+                                        gint64 now_usec);
+
+/* Takes PIDs and figures from a snapshot whose collecting began at begun_usec; with_accounts says
+ * that it was a round of accounts.  Another PID than before is another QEMU. */
+void mf_registry_take_figures(MfRegistry *registry, const MfSnapshot *snapshot,
+                              gboolean with_accounts, gint64 begun_usec);
+
+/* Wants a mode set (the plan says so), or the mode asked for again (QEMU says that it changed). */
+void mf_registry_want_mode(MfRegistry *registry, const char *uuid, MfMode mode);
+void mf_registry_want_query(MfRegistry *registry, const char *uuid);
+
+/* Ends every wait after a failure: libvirt is there again. */
+void mf_registry_forgive(MfRegistry *registry);
+
+/* The next question that may be asked now.  ret_question's uuid stays the registry's and is valid
+ * until the next call; the domain is taken as asked until mf_registry_take_answer(). */
+gboolean mf_registry_next_question(MfRegistry *registry, gint64 now_usec, MfQuestion *ret_question,
+                                   guint *ret_serial);
+
+/* Takes an answer to the question that was given with serial.  TRUE when the domain's mode or
+ * capabilities changed, or a switch ended. */
+gboolean mf_registry_take_answer(MfRegistry *registry, guint serial, const MfAnswer *answer,
+                                 gint64 now_usec);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfRegistry, mf_registry_free)
