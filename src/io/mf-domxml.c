@@ -46,7 +46,7 @@ child_text(const xmlNode *parent, const char *name)
     return text;
 }
 
-/* Whether child NAME of parent has the attribute with that value. */
+/* Whether node (NULL: no) has the attribute with that value. */
 static gboolean
 attribute_is(const xmlNode *node, const char *attribute, const char *value)
 {
@@ -57,55 +57,57 @@ attribute_is(const xmlNode *node, const char *attribute, const char *value)
     return equal;
 }
 
-static gboolean
-has_attribute(const xmlNode *node, const char *attribute)
+/* How a piece of RAM is accessed: as it says itself, else as the domain says. */
+static MfMemoryKind
+access_kind(const xmlNode *node, const char *attribute, MfMemoryKind otherwise)
 {
-    return node != NULL && xmlHasProp(node, (const xmlChar *)attribute) != NULL;
+    if (attribute_is(node, attribute, "shared")) {
+        return MF_MEMORY_SHARED;
+    }
+    return attribute_is(node, attribute, "private") ? MF_MEMORY_FILE : otherwise;
 }
 
-/* Whether all of the RAM is shared.  A NUMA cell's memAccess wins over the domain's; a memfd is
- * shared unless it says otherwise (QEMU's default for that backend). */
-static gboolean
-is_shared(const xmlNode *domain, const xmlNode *backing)
-{
-    const xmlNode *access = backing != NULL ? find_child(backing, NULL, "access") : NULL;
-    const xmlNode *source = backing != NULL ? find_child(backing, NULL, "source") : NULL;
-    const xmlNode *cpu = find_child(domain, NULL, "cpu");
-    const xmlNode *numa = cpu != NULL ? find_child(cpu, NULL, "numa") : NULL;
-    const xmlNode *cell = numa != NULL ? find_child(numa, NULL, "cell") : NULL;
-    gboolean whole =
-        attribute_is(access, "mode", "shared") ||
-        (!attribute_is(access, "mode", "private") && attribute_is(source, "type", "memfd"));
-
-    if (cell == NULL) {
-        return whole;
-    }
-    for (; cell != NULL; cell = find_child(numa, cell, "cell")) {
-        gboolean shared =
-            has_attribute(cell, "memAccess") ? attribute_is(cell, "memAccess", "shared") : whole;
-        if (!shared) {
-            return FALSE;
-        }
-    }
-    return TRUE;
-}
-
-/* libvirt takes memory-backend-ram, anonymous memory, unless the XML asks for what only a file can
- * give: then RAM that is not shared is a private mapping. */
+/*
+ * libvirt takes memory-backend-ram, anonymous memory, until the XML names an access mode or a file:
+ * then it is a mapping of a file, and a memfd's is shared unless it says "private" (QEMU's default
+ * for that backend).  A domain with NUMA cells is what all of its cells are, and else the kind that
+ * can merge most.
+ */
 static MfMemoryKind
 memory_kind(const xmlNode *domain, const xmlNode *backing)
 {
-    if (backing != NULL && find_child(backing, NULL, "hugepages") != NULL) {
-        return MF_MEMORY_HUGEPAGES;
+    const xmlNode *cpu = find_child(domain, NULL, "cpu");
+    const xmlNode *numa = cpu != NULL ? find_child(cpu, NULL, "numa") : NULL;
+    const xmlNode *cell = numa != NULL ? find_child(numa, NULL, "cell") : NULL;
+    MfMemoryKind kind = MF_MEMORY_ANONYMOUS;
+
+    if (backing != NULL) {
+        const xmlNode *source = find_child(backing, NULL, "source");
+        if (find_child(backing, NULL, "hugepages") != NULL) {
+            return MF_MEMORY_HUGEPAGES;
+        }
+        if (attribute_is(source, "type", "memfd")) {
+            kind = MF_MEMORY_SHARED;
+        } else if (attribute_is(source, "type", "file")) {
+            kind = MF_MEMORY_FILE;
+        }
+        kind = access_kind(find_child(backing, NULL, "access"), "mode", kind);
     }
-    if (is_shared(domain, backing)) {
-        return MF_MEMORY_SHARED;
+    if (cell == NULL) {
+        return kind;
     }
-    const xmlNode *source = backing != NULL ? find_child(backing, NULL, "source") : NULL;
-    if (attribute_is(source, "type", "file") || attribute_is(source, "type", "memfd")) {
-        return MF_MEMORY_FILE;
+
+    gboolean file = FALSE;
+    gboolean anonymous = FALSE;
+    for (; cell != NULL; cell = find_child(numa, cell, "cell")) {
+        MfMemoryKind cell_kind = access_kind(cell, "memAccess", kind);
+        file = file || cell_kind == MF_MEMORY_FILE;
+        anonymous = anonymous || cell_kind == MF_MEMORY_ANONYMOUS;
     }
-    return MF_MEMORY_ANONYMOUS;
+    if (anonymous) {
+        return MF_MEMORY_ANONYMOUS;
+    }
+    return file ? MF_MEMORY_FILE : MF_MEMORY_SHARED;
 }
 
 /* The first element of our namespace within <metadata>, as text that declares its namespace itself;

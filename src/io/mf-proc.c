@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * QEMU processes by their PIDs.
+ *
+ * A PID can be given to another process at any time.  So figures are read first and the command
+ * line after them: when it names the domain, the figures were the domain's.
+ */
+#include "mf-proc.h"
+
+#include <string.h>
+
+#include "../core/mf-account.h"
+#include "../core/mf-error.h"
+#include "../core/mf-parse.h"
+#include "../core/mf-text.h"
+#include "../core/mf-units.h"
+
+#define PID_FILE_BYTES 64
+#define CMDLINE_BYTES  (2 * 1024 * 1024)
+#define KSM_STAT_BYTES 4096
+#define SMAPS_BYTES    (256 * 1024 * 1024)
+
+/* Reads proc/PID/file.  A missing file of a process that lives is UNSUPPORTED. */
+static char *
+read_pid_file(MfRoot *root, gint64 pid, const char *file, gsize max_bytes, gsize *ret_length_bytes,
+              GError **error)
+{
+    g_autofree char *directory = g_strdup_printf("proc/%" G_GINT64_FORMAT, pid);
+    g_autofree char *path = g_strconcat(directory, "/", file, NULL);
+    g_autoptr(GError) cause = NULL;
+    char *text = mf_root_read(root, path, max_bytes, ret_length_bytes, &cause);
+
+    if (text != NULL) {
+        return text;
+    }
+    if (mf_error_is_gone(cause) && mf_root_exists(root, directory) && !mf_root_exists(root, path)) {
+        g_set_error(error, MF_ERROR, MF_ERROR_UNSUPPORTED, "this kernel has no /proc/PID/%s", file);
+    } else {
+        g_propagate_error(error, g_steal_pointer(&cause));
+    }
+    return NULL;
+}
+
+/* Whether pid is the QEMU of uuid; else GONE, or what reading gave. */
+static gboolean
+verify_pid(MfRoot *root, gint64 pid, const char *uuid, GError **error)
+{
+    gsize length_bytes;
+    g_autofree char *text =
+        read_pid_file(root, pid, "cmdline", CMDLINE_BYTES, &length_bytes, error);
+
+    if (text == NULL) {
+        return FALSE;
+    }
+    if (!mf_parse_cmdline_has_uuid(text, length_bytes, uuid)) {
+        g_set_error(error, MF_ERROR, MF_ERROR_GONE,
+                    "process %" G_GINT64_FORMAT " is not the QEMU of domain %s", pid, uuid);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
+mf_proc_find_pid(MfRoot *root, const char *name, const char *uuid, gint64 *ret_pid, GError **error)
+{
+    gsize length_bytes;
+    gint64 pid;
+
+    if (name[0] == '\0' || strchr(name, '/') != NULL) {
+        g_autofree char *quoted = mf_text_quote(name);
+        g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "%s is no domain name", quoted);
+        return FALSE;
+    }
+    g_autofree char *path = g_strdup_printf("run/libvirt/qemu/%s.pid", name);
+    g_autofree char *text = mf_root_read(root, path, PID_FILE_BYTES, &length_bytes, error);
+    if (text == NULL) {
+        return FALSE;
+    }
+    if (!mf_parse_i64(text, length_bytes, &pid, error)) {
+        g_prefix_error(error, "%s: ", path);
+        return FALSE;
+    }
+    if (pid <= 0 || pid > G_MAXINT32) {
+        g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "%s: %" G_GINT64_FORMAT " is no PID", path,
+                    pid);
+        return FALSE;
+    }
+    if (!verify_pid(root, pid, uuid, error)) {
+        return FALSE;
+    }
+    *ret_pid = pid;
+    return TRUE;
+}
+
+static gboolean
+read_ksm_stat(MfRoot *root, gint64 pid, MfKsmStat *ret_stat, GError **error)
+{
+    gsize length_bytes;
+    g_autofree char *text =
+        read_pid_file(root, pid, "ksm_stat", KSM_STAT_BYTES, &length_bytes, error);
+
+    return text != NULL && mf_parse_ksm_stat(text, length_bytes, ret_stat, error);
+}
+
+static gboolean
+read_area(MfRoot *root, gint64 pid, MfArea *ret_area, GError **error)
+{
+    gsize length_bytes;
+    g_autofree char *text = read_pid_file(root, pid, "smaps", SMAPS_BYTES, &length_bytes, error);
+
+    return text != NULL && mf_parse_smaps(text, length_bytes, ret_area, error);
+}
+
+gboolean
+mf_proc_read_ksm_stat(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, GError **error)
+{
+    MfKsmStat stat;
+
+    if (!read_ksm_stat(root, domain->pid, &stat, error) ||
+        !verify_pid(root, domain->pid, domain->uuid, error)) {
+        g_prefix_error(error, "domain %s: ", domain->name);
+        return FALSE;
+    }
+    domain->zero_bytes = stat.zero_pages.known
+                             ? MF_U64(mf_mul_sat(stat.zero_pages.value, page_size_bytes))
+                             : MF_U64_ABSENT;
+    domain->rmap_items_pages = stat.rmap_items_pages;
+    domain->profit_bytes = stat.profit_bytes;
+    return TRUE;
+}
+
+gboolean
+mf_proc_read_smaps(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, GError **error)
+{
+    MfArea area;
+    MfU64 zero_pages = MF_U64_ABSENT;
+
+    if (!read_area(root, domain->pid, &area, error) ||
+        !verify_pid(root, domain->pid, domain->uuid, error)) {
+        g_prefix_error(error, "domain %s: ", domain->name);
+        return FALSE;
+    }
+    if (domain->zero_bytes.known && page_size_bytes > 0) {
+        zero_pages = MF_U64(domain->zero_bytes.value / page_size_bytes);
+    }
+    domain->mergeable_bytes = MF_U64(area.size_bytes);
+    domain->resident_bytes = MF_U64(area.resident_bytes);
+    domain->merged_bytes = area.merged_bytes;
+    domain->saved_bytes = mf_account_saved_bytes(TRUE, &area, zero_pages, page_size_bytes);
+    return TRUE;
+}
+
+/* Adds what one process saves.  FALSE when it merges, or may, and can't be read. */
+static gboolean
+add_other(MfRoot *root, gint64 pid, guint64 page_size_bytes, guint64 *sum_bytes, GError **error)
+{
+    MfKsmStat stat;
+    MfArea area;
+
+    if (!read_ksm_stat(root, pid, &stat, error)) {
+        return FALSE;
+    }
+    if (!(stat.merging_pages.known && stat.merging_pages.value > 0) &&
+        !(stat.zero_pages.known && stat.zero_pages.value > 0)) {
+        return TRUE;
+    }
+    if (!read_area(root, pid, &area, error)) {
+        return FALSE;
+    }
+    MfU64 saved = mf_account_saved_bytes(TRUE, &area, stat.zero_pages, page_size_bytes);
+    *sum_bytes = mf_add_sat(*sum_bytes, saved.value);
+    return TRUE;
+}
+
+gboolean
+mf_proc_read_others(MfRoot *root, GHashTable *skip_pids, MfHost *host, GError **error)
+{
+    g_auto(GStrv) names = mf_root_list(root, "proc", error);
+    guint64 sum_bytes = 0;
+
+    host->other_saved_bytes = MF_U64_ABSENT;
+    if (names == NULL) {
+        return FALSE;
+    }
+    for (guint i = 0; names[i] != NULL; i++) {
+        g_autoptr(GError) cause = NULL;
+        gint64 pid;
+        if (!g_ascii_string_to_signed(names[i], 10, 1, G_MAXINT32, &pid, NULL) ||
+            g_hash_table_contains(skip_pids, &pid)) {
+            continue;
+        }
+        if (!add_other(root, pid, host->page_size_bytes, &sum_bytes, &cause) &&
+            !mf_error_is_gone(cause)) {
+            g_propagate_error(error, g_steal_pointer(&cause));
+            return FALSE;
+        }
+    }
+    host->other_saved_bytes = MF_U64(sum_bytes);
+    return TRUE;
+}
