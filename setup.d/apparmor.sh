@@ -22,7 +22,7 @@ apparmor_write() {
     local target=$1 content=$2
     [ "$content" != "$(cat "$target" 2>/dev/null)" ] || return 1
     mkdir -p "$(dirname "$target")"
-    printf '%s\n' "$content" >"$target.memfold-new"
+    { [ -z "$content" ] || printf '%s\n' "$content"; } >"$target.memfold-new"
     mv "$target.memfold-new" "$target"
 }
 

@@ -57,6 +57,21 @@ test_builds() {
         [ $status -eq 0 ] || tail -n 30 "$MF_LOGS/build-$kind.log" >&2
         test_report "build-$kind" $status "memfold builds without a warning ($kind)"
     done
+    [ ! -e "$(build_dir gcc)/build.ninja" ] || test_suites_known
+}
+
+# test_suites_known: a test whose suite is no tier would never run.
+test_suites_known() {
+    local suites suite status=0
+    suites=$(meson introspect --tests "$(build_dir gcc)" | grep -o '"suite": \[[^]]*\]' |
+        grep -o '"[a-z:-]*"' | tr -d '"' | sed 's/.*://' | grep -vx suite | sort -u)
+    for suite in $suites; do
+        if [[ " $MF_TIERS " != *" $suite "* ]]; then
+            say "tests/: the suite \"$suite\" is none of the tiers ($MF_TIERS)"
+            status=1
+        fi
+    done
+    test_report suites $status "every suite of tests is a tier"
 }
 
 # test_kinds TIER...: the builds that the tiers run in.
