@@ -92,10 +92,10 @@ class Machine:
                                             preexec_fn=die_with_parent)
         try:
             for index in range(monitors):
-                self.monitors.append(self._reach(f"qmp{index}", lambda path: qmp.Qmp(
+                self.monitors.append(self.reach(f"qmp{index}", lambda path: qmp.Qmp(
                     path, timeout_sec=ANSWER_SEC)))
             if guest is None:
-                self._qtest = self._reach("qtest", connect)
+                self._qtest = self.reach("qtest", connect)
             else:
                 self.console = guests.Console(str(self.work / "con"))
                 self.layout = None if incoming else self.console.wait_ready()
@@ -118,14 +118,14 @@ class Machine:
                 end.close()
         shutil.rmtree(self.work, ignore_errors=True)
 
-    def _reach(self, name, opener):
+    def reach(self, name, opener):
         """Opens a socket of QEMU's as soon as it listens; MachineError if QEMU ends instead."""
         def opened():
             if self.process.poll() is not None:
                 raise MachineError(f"QEMU ended with {self.process.returncode}: {self.stderr()}")
             try:
                 return opener(str(self.work / name))
-            except (FileNotFoundError, ConnectionRefusedError):
+            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
                 return None
         return wait.until(f"QEMU to listen at {name}", opened, ANSWER_SEC, 0.02, self.stderr)
 
@@ -202,7 +202,7 @@ def connect(path):
     stream = socket.socket(socket.AF_UNIX)
     stream.settimeout(ANSWER_SEC)
     try:
-        stream.connect(str(path))
+        stream.connect(path)
     except OSError:
         stream.close()
         raise

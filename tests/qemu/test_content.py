@@ -25,7 +25,10 @@ def switch_by_command(machine, on):
 
 
 def switch_by_property(machine, on):
+    """On ours this returns at once and un-merging goes on, so wait for it."""
     machine.qmp("qom-set", path="/objects/ram", property="merge", value=on)
+    if not on:
+        wait.until("no merged page", lambda: not ram_merged_pages(machine))
 
 
 def guest(binary, salt):

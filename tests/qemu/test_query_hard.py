@@ -111,7 +111,7 @@ def a_client_may_leave_before_the_answer(binaries):
     with Machine(binaries.ours, memory_mib=RAM_MIB, monitors=2) as machine:
         machine.monitors[1].close()
         for _ in range(30):
-            with connect(machine.work / "qmp1") as client:
+            with machine.reach("qmp1", connect) as client:
                 for command, arguments in (("qmp_capabilities", {}),
                                            ("set-memory-merge", {"mode": "off"}),
                                            ("query-memory-merge", {"usage": True})):
