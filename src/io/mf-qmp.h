@@ -21,19 +21,22 @@ typedef struct {
     gpointer data;
 } MfQmp;
 
-/* Asks what this QEMU can do (query-commands, and the memory backends' properties); sets caps with
- * MF_CAP_PROBED.  Freeze and group are tried, never assumed. */
+/* Asks what this QEMU can do (query-commands, then query-memory-merge, or the memory backends'
+ * properties); sets caps with MF_CAP_PROBED.  Nothing is tried that has an effect: FREEZE is set
+ * when the answer's `modes` holds "frozen", GROUP when the answer tells a group. */
 gboolean mf_qmp_probe(const MfQmp *qmp, guint *ret_caps, GError **error);
 
-/* Fills mode and blocks of domain: query-memory-merge (no usage, no page table walk), or the
- * `merge` properties of all memory backends on a stock QEMU. */
+/* Fills mode and blocks of domain by query-memory-merge (no usage, no page table walk), and its
+ * counters of ksm_stat where they are absent.  On a stock QEMU only the mode, by the `merge`
+ * properties of all memory backends.  UNSUPPORTED when caps have neither. */
 gboolean mf_qmp_query(const MfQmp *qmp, guint caps, MfDomain *domain, GError **error);
 
 /* Sets the merge mode of all of the domain's memory.  UNSUPPORTED when caps can't do that.  On
  * stock QEMU `off` holds QEMU's main loop for about half a second for each merged GiB. */
 gboolean mf_qmp_set_mode(const MfQmp *qmp, guint caps, MfMode mode, GError **error);
 
-/* The two halves, for tests and fuzzing: fill from one answer's text. */
+/* The two halves, for tests and fuzzing: fill from one answer's text.  parse_commands() tells
+ * MF_CAP_PROBED and MF_CAP_SET_MERGE only. */
 gboolean mf_qmp_parse_memory_merge(const char *answer, gsize length_bytes, MfDomain *domain,
                                    GError **error);
 gboolean mf_qmp_parse_commands(const char *answer, gsize length_bytes, guint *ret_caps,
