@@ -197,6 +197,9 @@ class Demo:
         bad = {n: r.console.verify() for n, r in self.scene.domains.items()}
         self.result["bad_pages"] = sum(bad.values())
         self.screen.step(f"every guest verified its memory: {sum(bad.values())} wrong pages")
+        used = self.result["daemon"] = self.daemon.usage()
+        self.screen.say(f"memfoldd itself: {mib(used['resident_bytes'])} resident, "
+                        f"{used['cpu_permyriad'] / 100:.2f} % of one CPU")
 
     def check_knobs(self):
         after = ksm.knobs()
@@ -207,6 +210,15 @@ class Demo:
             ksm.restore(self.before)
         else:
             self.screen.step(f"all {len(after)} KSM knobs are as before (run={after['run']})")
+
+
+def missing():
+    """What the demo cannot do without here, as a sentence, or None."""
+    if os.geteuid() != 0:
+        return "only root can start guests under qemu:///system and drive ksmd"
+    if not os.path.isdir(ksm.DIRECTORY):
+        return f"this kernel has no KSM: {ksm.DIRECTORY} is missing (CONFIG_KSM)"
+    return None
 
 
 def perform(demo):
@@ -299,7 +311,7 @@ def main():
     demo = Demo(options, screen)
     error = None
     try:
-        error = clear_the_stage(options, screen)
+        error = missing() or clear_the_stage(options, screen)
         if options.stop or error:
             screen.say(error or "Nothing of the demo is left.")
             return 1 if error else 0
