@@ -123,32 +123,47 @@ mf_hook_message_new(const MfHookArgs *args, const MfDomxml *domxml, GError **err
     return g_string_free(g_steal_pointer(&json), FALSE);
 }
 
+/* The words of a refusal, or NULL when text is none.  No JSON reader: the daemon writes this line,
+ * and what it does not look like is shown as it came. */
+static char *
+refusal_words(const char *text)
+{
+    static const char head[] = "{\"ok\":false,\"error\":\"";
+    static const char tail[] = "\"}";
+    gsize length_bytes = strlen(text);
+    gsize n_backslashes = 0;
+    g_autofree char *quoted = NULL;
+
+    if (length_bytes < strlen(head) + strlen(tail) || !g_str_has_prefix(text, head) ||
+        !g_str_has_suffix(text, tail)) {
+        return NULL;
+    }
+    quoted = g_strndup(text + strlen(head), length_bytes - strlen(head) - strlen(tail));
+    for (gsize i = strlen(quoted); i > 0 && quoted[i - 1] == '\\'; i--) {
+        n_backslashes++;
+    }
+    return n_backslashes % 2 == 0 ? g_strcompress(quoted) : NULL;
+}
+
 gboolean
 mf_hook_answer_check(const char *line, gsize length_bytes, GError **error)
 {
-    static const char yes[] = "{\"ok\":true";
-    static const char no[] = "{\"ok\":false,\"error\":\"";
     g_autofree char *text = g_strndup(line, length_bytes);
     g_autofree char *words = NULL;
+    g_autofree char *printable = NULL;
 
     g_strchomp(text);
-    if (g_str_has_prefix(text, yes)) {
+    if (g_str_has_prefix(text, "{\"ok\":true")) {
         return TRUE;
     }
-    if (g_str_has_prefix(text, no) && g_str_has_suffix(text, "\"}")) {
-        g_autofree char *quoted = g_strdup(text + strlen(no));
-        g_autofree char *plain = NULL;
-
-        if (strlen(quoted) >= 2) {
-            quoted[strlen(quoted) - 2] = '\0';
-        }
-        plain = g_strcompress(quoted);
-        words = mf_text_printable(plain, 512);
-        g_set_error(error, MF_ERROR, MF_ERROR_FAILED, "memfoldd says: %s", words);
+    words = refusal_words(text);
+    if (words != NULL) {
+        printable = mf_text_printable(words, 512);
+        g_set_error(error, MF_ERROR, MF_ERROR_FAILED, "memfoldd says: %s", printable);
         return FALSE;
     }
-    words = mf_text_printable(text, 80);
+    printable = mf_text_printable(text, 80);
     g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "memfoldd's answer is not understood: %s",
-                words[0] != '\0' ? words : "(empty)");
+                printable[0] != '\0' ? printable : "(empty)");
     return FALSE;
 }
