@@ -17,7 +17,8 @@ qemu_key() {
     local -a patches
     mapfile -t patches < <(sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/qemu-patches/series")
     hash_files "$MF_TOP/qemu-patches/BASE" "$MF_TOP/qemu-patches/series" \
-        "$MF_TOP/qemu-patches/build.sh" "${patches[@]/#/$MF_TOP/qemu-patches/}" <(printf %s "$MF_CODENAME")
+        "$MF_TOP/qemu-patches/CONFIGURE" "$MF_TOP/qemu-patches/build.sh" \
+        "${patches[@]/#/$MF_TOP/qemu-patches/}" <(printf %s "$MF_CODENAME")
 }
 
 qemu_ready() {
