@@ -16,9 +16,10 @@ base_field() {
 qemu_key() {
     local -a patches
     mapfile -t patches < <(sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/qemu-patches/series")
+    printf '%s-' "$MF_CODENAME"
     hash_files "$MF_TOP/qemu-patches/BASE" "$MF_TOP/qemu-patches/series" \
         "$MF_TOP/qemu-patches/CONFIGURE" "$MF_TOP/qemu-patches/build.sh" \
-        "${patches[@]/#/$MF_TOP/qemu-patches/}" <(printf %s "$MF_CODENAME")
+        "${patches[@]/#/$MF_TOP/qemu-patches/}"
 }
 
 qemu_ready() {
