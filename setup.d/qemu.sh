@@ -81,21 +81,19 @@ qemu_verified() {
     [ -f "$1" ] && [ "$(sha256sum <"$1")" = "$2  -" ]
 }
 
-# qemu_python: the Python parts of QEMU's build. Debian 12 has too old a meson and no pycotap, so Debian
-# 13's are unpacked beside it, for this build alone.
-qemu_python() {
-    local tools=$MF_CACHE/tools/python have deb
+# qemu_meson: a meson that QEMU accepts. Debian 12's is too old, so Debian 13's is unpacked beside it, for
+# this build alone.
+qemu_meson() {
+    local tools=$MF_CACHE/tools/meson have
     have=$(meson --version 2>/dev/null || echo 0)
     [ "$(printf '%s\n' "$MF_QEMU_MESON_MIN" "$have" | sort -V | head -n 1)" != "$MF_QEMU_MESON_MIN" ] || return 0
     if [ ! -d "$tools" ]; then
         archive_open trixie
         rm -rf "$tools.new"
         mkdir -p "$tools.new/deb"
-        (cd "$tools.new/deb" && run_logged qemu-python "check the network" \
-            "QEMU: fetching a newer meson" archive_apt apt-get -q download meson python3-pycotap)
-        for deb in "$tools.new/deb"/*.deb; do
-            dpkg-deb -x "$deb" "$tools.new"
-        done
+        (cd "$tools.new/deb" && run_logged qemu-meson "check the network" \
+            "QEMU: fetching a newer meson" archive_apt apt-get -q download meson)
+        dpkg-deb -x "$tools.new/deb"/meson_*.deb "$tools.new"
         mv -T "$tools.new" "$tools"
     fi
     export PYTHONPATH=$tools/usr/lib/python3/dist-packages
@@ -111,7 +109,7 @@ qemu_build() {
     run_logged qemu-unpack "remove $MF_QEMU_ORIG and run setup again" "QEMU: unpacking $(basename "$MF_QEMU_ORIG")" \
         tar -xf "$MF_QEMU_ORIG" -C "$work/src" --strip-components=1 --no-same-owner
     (
-        qemu_python
+        qemu_meson
         run_logged qemu-build "read the log; a patch that does not apply is named there" \
             "QEMU: applying the series, building (a few minutes)" \
             env JOBS="$MF_JOBS" "$MF_TOP/qemu-patches/build.sh" "$work/src" "$work/build" "$work/dest"
