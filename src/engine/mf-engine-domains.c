@@ -316,6 +316,12 @@ mf_engine_dup_domains(const MfEngine *engine)
 }
 
 const MfDomain *
+mf_engine_get(const MfEngine *engine, const char *uuid)
+{
+    return mf_registry_find(engine->registry, uuid);
+}
+
+const MfDomain *
 mf_engine_find(const MfEngine *engine, const char *name_or_uuid)
 {
     return mf_registry_find_any(engine->registry, name_or_uuid);

@@ -49,6 +49,7 @@ MfU64 mf_engine_get_ksmd_cpu_permyriad(const MfEngine *engine);
 
 /* All domains as they are known now, copies, sorted by name. */
 GPtrArray *mf_engine_dup_domains(const MfEngine *engine);
+const MfDomain *mf_engine_get(const MfEngine *engine, const char *uuid);
 const MfDomain *mf_engine_find(const MfEngine *engine, const char *name_or_uuid);
 MfU64 mf_engine_get_accounts_age_msec(const MfEngine *engine, const char *uuid);
 

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mf-describe.h"
+
+#include "../core/mf-account.h"
+
+static void
+add_string(GVariantBuilder *builder, const char *key, const char *value)
+{
+    if (value) {
+        g_variant_builder_add(builder, "{sv}", key, g_variant_new_string(value));
+    }
+}
+
+static void
+add_boolean(GVariantBuilder *builder, const char *key, gboolean value)
+{
+    g_variant_builder_add(builder, "{sv}", key, g_variant_new_boolean(value));
+}
+
+static void
+add_u64(GVariantBuilder *builder, const char *key, MfU64 value)
+{
+    if (value.known) {
+        g_variant_builder_add(builder, "{sv}", key, g_variant_new_uint64(value.value));
+    }
+}
+
+static void
+add_i64(GVariantBuilder *builder, const char *key, MfI64 value)
+{
+    if (value.known) {
+        g_variant_builder_add(builder, "{sv}", key, g_variant_new_int64(value.value));
+    }
+}
+
+static void
+add_reason(GVariantBuilder *builder, const char *code, const char *text, const char *remedy)
+{
+    g_variant_builder_add(builder, "(sss)", code, text, remedy ? remedy : "");
+}
+
+static void
+add_reasons(GVariantBuilder *builder, const GPtrArray *reasons)
+{
+    for (guint i = 0; reasons && i < reasons->len; i++) {
+        const MfReason *reason = reasons->pdata[i];
+
+        add_reason(builder, mf_reason_code_to_string(reason->code), reason->text, reason->remedy);
+    }
+}
+
+/* The counters of whichever was read last, the tick or the accounts. */
+static const MfHost *
+latest_host(const MfEngine *engine)
+{
+    const MfSnapshot *tick = mf_engine_get_snapshot(engine);
+    const MfSnapshot *accounts = mf_engine_get_accounts(engine);
+
+    if (tick && accounts) {
+        return tick->taken_usec > accounts->taken_usec ? &tick->host : &accounts->host;
+    }
+    return tick ? &tick->host : accounts ? &accounts->host : NULL;
+}
+
+static void
+add_counters(GVariantBuilder *builder, const MfHost *host)
+{
+    add_u64(builder, "page_size_bytes", MF_U64(host->page_size_bytes));
+    add_u64(builder, "mem_total_bytes", host->mem_total_bytes);
+    add_u64(builder, "mem_available_bytes", host->mem_available_bytes);
+    add_u64(builder, "swap_free_bytes", host->swap_free_bytes);
+    add_u64(builder, "ksm_run", host->run);
+    add_u64(builder, "pages_to_scan_pages", host->pages_to_scan_pages);
+    add_u64(builder, "sleep_msec", host->sleep_msec);
+    add_u64(builder, "pages_shared_pages", host->pages_shared_pages);
+    add_u64(builder, "pages_sharing_pages", host->pages_sharing_pages);
+    add_u64(builder, "pages_unshared_pages", host->pages_unshared_pages);
+    add_u64(builder, "pages_scanned_pages", host->pages_scanned_pages);
+    add_u64(builder, "zero_pages", host->zero_pages);
+    add_u64(builder, "full_scans_count", host->full_scans_count);
+    add_u64(builder, "use_zero_pages", host->use_zero_pages);
+    add_u64(builder, "smart_scan", host->smart_scan);
+    add_u64(builder, "max_page_sharing_pages", host->max_page_sharing_pages);
+    add_i64(builder, "general_profit_bytes", host->general_profit_bytes);
+    add_u64(builder, "ksmd_cpu_usec", host->ksmd_cpu_usec);
+    add_string(builder, "advisor_mode", host->advisor_mode);
+    add_string(builder, "other_manager", host->other_manager);
+}
+
+GVariant *
+mf_describe_host_figures(const MfEngine *engine)
+{
+    const MfSnapshot *accounts = mf_engine_get_accounts(engine);
+    const MfConfig *config = mf_engine_get_config(engine);
+    const MfHost *host = latest_host(engine);
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sv}"));
+
+    if (host) {
+        add_counters(&builder, host);
+    }
+    /* These are of one moment with the domains' figures, so that the sums agree. */
+    if (accounts) {
+        add_u64(&builder, "saved_bytes", accounts->host.saved_bytes);
+        add_u64(&builder, "other_saved_bytes", accounts->host.other_saved_bytes);
+        add_u64(&builder, "sum_error_permyriad", mf_account_sum_error_permyriad(accounts));
+    } else if (host) {
+        add_u64(&builder, "saved_bytes", host->saved_bytes);
+    }
+    add_u64(&builder, "ksmd_cpu_permyriad", mf_engine_get_ksmd_cpu_permyriad(engine));
+    add_u64(&builder, "cpu_budget_permyriad", MF_U64(config->cpu_budget_permyriad));
+    add_boolean(&builder, "managed", config->manage);
+    add_string(&builder, "libvirt_uri", config->libvirt_uri);
+    add_boolean(&builder, "libvirt_connected", mf_engine_is_connected(engine));
+    return g_variant_builder_end(&builder);
+}
+
+GVariant *
+mf_describe_host_reasons(const MfEngine *engine)
+{
+    const MfPlan *plan = mf_engine_get_plan(engine);
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(sss)"));
+
+    if (!mf_engine_is_connected(engine)) {
+        g_autofree char *text = g_strdup_printf("memfoldd is not connected to libvirt (%s): what "
+                                                "domains run is not known now",
+                                                mf_engine_get_config(engine)->libvirt_uri);
+
+        add_reason(&builder, "libvirt-away", text,
+                   "start libvirtd; memfoldd tries again by itself");
+    }
+    if (plan) {
+        add_reasons(&builder, plan->host_reasons);
+    }
+    return g_variant_builder_end(&builder);
+}
+
+/* Whether any of its memory can merge: QEMU's own word, else the kernel's. */
+static void
+add_mergeable(GVariantBuilder *builder, const MfDomain *domain)
+{
+    gboolean known = domain->mergeable_bytes.known;
+    gboolean mergeable = known && domain->mergeable_bytes.value > 0;
+
+    for (guint i = 0; domain->blocks && i < domain->blocks->len; i++) {
+        const MfBlock *block = domain->blocks->pdata[i];
+
+        known |= block->mergeable_known;
+        mergeable |= block->mergeable_known && block->mergeable;
+    }
+    if (known) {
+        add_boolean(builder, "mergeable", mergeable);
+    }
+}
+
+static const char *
+switch_of(const MfDomain *domain)
+{
+    if (!(domain->caps & MF_CAP_PROBED)) {
+        return NULL;
+    }
+    if (domain->caps & MF_CAP_SET_MERGE) {
+        return "qmp";
+    }
+    return domain->caps & MF_CAP_BACKEND_MERGE ? "backend" : "none";
+}
+
+GVariant *
+mf_describe_domain_figures(const MfEngine *engine, const MfDomain *domain)
+{
+    const MfHost *host = latest_host(engine);
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sv}"));
+
+    add_string(&builder, "uuid", domain->uuid);
+    add_string(&builder, "name", domain->name);
+    add_string(&builder, "merge", mf_merge_to_string(domain->policy->merge));
+    add_string(&builder, "group", domain->policy->group);
+    g_variant_builder_add(&builder, "{sv}", "priority",
+                          g_variant_new_uint32(domain->policy->priority));
+    add_boolean(&builder, "boost", domain->policy->boost);
+    add_string(&builder, "policy_error", domain->policy_error);
+    add_boolean(&builder, "nosharepages", domain->nosharepages);
+    add_string(&builder, "memory", mf_memory_kind_to_string(domain->memory_kind));
+    add_string(&builder, "switch", switch_of(domain));
+    if (domain->mode != MF_MODE_UNKNOWN) {
+        add_string(&builder, "mode", mf_mode_to_string(domain->mode));
+    }
+    add_mergeable(&builder, domain);
+    if (domain->pid > 0) {
+        add_i64(&builder, "pid", MF_I64(domain->pid));
+    }
+    add_u64(&builder, "mergeable_bytes", domain->mergeable_bytes);
+    add_u64(&builder, "resident_bytes", domain->resident_bytes);
+    add_u64(&builder, "merged_bytes", domain->merged_bytes);
+    if (domain->merged_bytes.known && host && host->page_size_bytes > 0) {
+        add_u64(&builder, "merged_pages",
+                MF_U64(domain->merged_bytes.value / host->page_size_bytes));
+    }
+    add_u64(&builder, "zero_bytes", domain->zero_bytes);
+    add_u64(&builder, "saved_bytes", domain->saved_bytes);
+    add_u64(&builder, "rmap_items_pages", domain->rmap_items_pages);
+    add_i64(&builder, "profit_bytes", domain->profit_bytes);
+    add_u64(&builder, "age_msec", mf_engine_get_accounts_age_msec(engine, domain->uuid));
+    return g_variant_builder_end(&builder);
+}
+
+GVariant *
+mf_describe_domain_reasons(const MfEngine *engine, const MfDomain *domain)
+{
+    const MfPlan *plan = mf_engine_get_plan(engine);
+    const MfVerdict *verdict = plan ? mf_plan_find(plan, domain->uuid) : NULL;
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(sss)"));
+
+    if (verdict) {
+        add_reasons(&builder, verdict->reasons);
+    }
+    return g_variant_builder_end(&builder);
+}
+
+GVariant *
+mf_describe_domains(const MfEngine *engine)
+{
+    g_autoptr(GPtrArray) domains = mf_engine_dup_domains(engine);
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(a{sv}a(sss))"));
+
+    for (guint i = 0; i < domains->len; i++) {
+        const MfDomain *domain = domains->pdata[i];
+
+        g_variant_builder_add(&builder, "(@a{sv}@a(sss))",
+                              mf_describe_domain_figures(engine, domain),
+                              mf_describe_domain_reasons(engine, domain));
+    }
+    return g_variant_builder_end(&builder);
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mf-hookd.h"
+
+#include <gio/gunixsocketaddress.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../core/mf-error.h"
+#include "../core/mf-names.h"
+#include "mf-hook-message.h"
+
+#define CONNECTIONS_MAX 64
+#define CLIENT_MAX_MSEC (2 * MF_HOOK_BUDGET_MSEC)
+/* The hook needs the rest of its budget for its own work. */
+#define ANSWER_MAX_MSEC (MF_HOOK_BUDGET_MSEC * 7 / 10)
+
+struct _MfHookd {
+    gatomicrefcount refs; /* a client keeps it beyond mf_hookd_free() */
+    GSocketService *service;
+    char *path;
+    MfEngine *engine;
+    guint connections_count;
+    gboolean crowd_warned;
+};
+
+typedef struct {
+    gatomicrefcount refs;
+    MfHookd *hookd;
+    GSocketConnection *connection;
+    GCancellable *cancellable;
+    guint late_id;
+    guint answer_id; /* a prepare under way: answers when it takes too long */
+    char *name;
+    gboolean answered;
+    gsize used_bytes;
+    char text[MF_HOOK_MAX_BYTES];
+    char *reply;
+} Client;
+
+static void read_more(Client *client);
+
+static void
+hookd_unref(MfHookd *hookd)
+{
+    if (g_atomic_ref_count_dec(&hookd->refs)) {
+        g_free(hookd->path);
+        mf_engine_unref(hookd->engine);
+        g_free(hookd);
+    }
+}
+
+static Client *
+client_ref(Client *client)
+{
+    g_atomic_ref_count_inc(&client->refs);
+    return client;
+}
+
+static void
+client_unref(Client *client)
+{
+    if (!g_atomic_ref_count_dec(&client->refs)) {
+        return;
+    }
+    client->hookd->connections_count--;
+    hookd_unref(client->hookd);
+    g_object_unref(client->connection);
+    g_object_unref(client->cancellable);
+    g_free(client->name);
+    g_free(client->reply);
+    g_free(client);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Client, client_unref)
+
+static void
+client_end(Client *client)
+{
+    g_clear_handle_id(&client->late_id, g_source_remove);
+    g_clear_handle_id(&client->answer_id, g_source_remove);
+    g_cancellable_cancel(client->cancellable);
+    g_io_stream_close(G_IO_STREAM(client->connection), NULL, NULL);
+}
+
+static void
+on_written(GObject *source, GAsyncResult *result, gpointer data)
+{
+    g_autoptr(Client) client = data;
+
+    g_output_stream_write_all_finish(G_OUTPUT_STREAM(source), result, NULL, NULL);
+    client_end(client);
+}
+
+/* problem NULL: all is well.  The first answer counts. */
+static void
+answer(Client *client, const char *problem)
+{
+    GOutputStream *output = g_io_stream_get_output_stream(G_IO_STREAM(client->connection));
+
+    g_clear_handle_id(&client->answer_id, g_source_remove);
+    if (client->answered) {
+        return;
+    }
+    client->answered = TRUE;
+    /* The texts are ours and hold nothing that JSON would have to escape but quotes. */
+    if (problem) {
+        g_autofree char *escaped = g_strescape(problem, NULL);
+
+        client->reply = g_strdup_printf("{\"ok\":false,\"error\":\"%s\"}\n", escaped);
+    } else {
+        client->reply = g_strdup("{\"ok\":true}\n");
+    }
+    g_output_stream_write_all_async(output, client->reply, strlen(client->reply),
+                                    G_PRIORITY_DEFAULT, client->cancellable, on_written,
+                                    client_ref(client));
+}
+
+static void
+on_prepared(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
+{
+    g_autoptr(Client) client = data;
+    g_autoptr(GError) error = NULL;
+
+    if (!mf_engine_prepare_finish(result, &error)) {
+        g_warning("domain \"%s\": may be merged for a moment after its start, ksmd could not be "
+                  "stopped: %s",
+                  client->name, error->message);
+    }
+    answer(client, NULL);
+}
+
+static gboolean
+on_prepare_late(gpointer data)
+{
+    Client *client = data;
+
+    client->answer_id = 0;
+    g_warning("domain \"%s\": may be merged for a moment after its start, ksmd did not stop in %d "
+              "ms",
+              client->name, ANSWER_MAX_MSEC);
+    answer(client, NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+handle(Client *client, gsize length_bytes)
+{
+    MfEngine *engine = client->hookd->engine;
+    MfHookOperation operation = MF_HOOK_OTHER;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MfDomain) facts =
+        mf_hook_message_parse(client->text, length_bytes, &operation, &error);
+
+    if (!facts) {
+        g_warning("hook: message refused: %s", error->message);
+        answer(client, error->message);
+        return;
+    }
+    client->name = g_strdup(facts->name);
+    switch (operation) {
+    case MF_HOOK_PREPARE:
+        client->answer_id = g_timeout_add(ANSWER_MAX_MSEC, on_prepare_late, client);
+        mf_engine_prepare(engine, facts, on_prepared, client_ref(client));
+        return;
+    case MF_HOOK_STARTED:
+        mf_engine_domain_started(engine, facts);
+        break;
+    case MF_HOOK_STOPPED:
+        mf_engine_domain_stopped(engine, facts->uuid);
+        break;
+    case MF_HOOK_OTHER:
+        break;
+    }
+    answer(client, NULL);
+}
+
+static void
+on_read(GObject *source, GAsyncResult *result, gpointer data)
+{
+    g_autoptr(Client) client = data;
+    gssize n_bytes = g_input_stream_read_finish(G_INPUT_STREAM(source), result, NULL);
+    const char *end = NULL;
+
+    if (n_bytes < 0) {
+        client_end(client);
+        return;
+    }
+    end = memchr(client->text + client->used_bytes, '\n', (gsize)n_bytes);
+    client->used_bytes += (gsize)n_bytes;
+    if (end) {
+        handle(client, (gsize)(end - client->text));
+    } else if (n_bytes == 0) {
+        answer(client, "the message ends before its line does");
+    } else if (client->used_bytes == MF_HOOK_MAX_BYTES) {
+        g_warning("hook: message refused: longer than %d bytes", MF_HOOK_MAX_BYTES);
+        answer(client, "the message is too long");
+    } else {
+        read_more(client);
+    }
+}
+
+static void
+read_more(Client *client)
+{
+    GInputStream *input = g_io_stream_get_input_stream(G_IO_STREAM(client->connection));
+
+    g_input_stream_read_async(input, client->text + client->used_bytes,
+                              MF_HOOK_MAX_BYTES - client->used_bytes, G_PRIORITY_DEFAULT,
+                              client->cancellable, on_read, client_ref(client));
+}
+
+static gboolean
+on_client_late(gpointer data)
+{
+    Client *client = data;
+
+    client->late_id = 0;
+    client_end(client);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean
+peer_is_trusted(GSocketConnection *connection)
+{
+    g_autoptr(GCredentials) credentials =
+        g_socket_get_credentials(g_socket_connection_get_socket(connection), NULL);
+    uid_t uid = credentials ? g_credentials_get_unix_user(credentials, NULL) : (uid_t)-1;
+
+    return uid == 0 || (uid != (uid_t)-1 && uid == getuid());
+}
+
+static gboolean
+on_incoming(G_GNUC_UNUSED GSocketService *service, GSocketConnection *connection,
+            G_GNUC_UNUSED GObject *source, gpointer data)
+{
+    MfHookd *hookd = data;
+    g_autoptr(Client) client = NULL;
+
+    if (hookd->connections_count >= CONNECTIONS_MAX) {
+        if (!hookd->crowd_warned) {
+            g_warning("hook: more than %d connections at once, the rest is turned away",
+                      CONNECTIONS_MAX);
+        }
+        hookd->crowd_warned = TRUE;
+        return TRUE;
+    }
+    client = g_new0(Client, 1);
+    g_atomic_ref_count_init(&client->refs);
+    client->hookd = hookd;
+    g_atomic_ref_count_inc(&hookd->refs);
+    client->connection = g_object_ref(connection);
+    client->cancellable = g_cancellable_new();
+    hookd->connections_count++;
+    client->late_id = g_timeout_add_full(G_PRIORITY_DEFAULT, CLIENT_MAX_MSEC, on_client_late,
+                                         client_ref(client), (GDestroyNotify)client_unref);
+    if (peer_is_trusted(connection)) {
+        read_more(client);
+    } else {
+        answer(client, "only root is listened to");
+    }
+    return TRUE;
+}
+
+MfHookd *
+mf_hookd_new(const char *path, MfEngine *engine, GError **error)
+{
+    g_autoptr(MfHookd) hookd = g_new0(MfHookd, 1);
+    g_autoptr(GSocketAddress) address = NULL;
+    gsize room_bytes = g_unix_socket_address_abstract_names_supported() ? 107 : 103;
+    mode_t old_umask = 0;
+    gboolean listens = FALSE;
+
+    g_atomic_ref_count_init(&hookd->refs);
+    hookd->engine = mf_engine_ref(engine);
+    hookd->service = g_socket_service_new();
+    if (strlen(path) > room_bytes) {
+        g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "%s: too long for a socket's path", path);
+        return NULL;
+    }
+    g_unlink(path);
+    address = g_unix_socket_address_new(path);
+    old_umask = umask(0177);
+    listens = g_socket_listener_add_address(G_SOCKET_LISTENER(hookd->service), address,
+                                            G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL,
+                                            NULL, error);
+    umask(old_umask);
+    if (!listens) {
+        g_prefix_error(error, "%s: ", path);
+        return NULL;
+    }
+    hookd->path = g_strdup(path);
+    g_signal_connect(hookd->service, "incoming", G_CALLBACK(on_incoming), hookd);
+    return g_steal_pointer(&hookd);
+}
+
+void
+mf_hookd_free(MfHookd *hookd)
+{
+    if (!hookd) {
+        return;
+    }
+    g_socket_service_stop(hookd->service);
+    g_socket_listener_close(G_SOCKET_LISTENER(hookd->service));
+    g_object_unref(hookd->service);
+    if (hookd->path) {
+        g_unlink(hookd->path);
+    }
+    hookd_unref(hookd);
+}
