@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "../src/core/mf-error.h"
@@ -249,15 +250,19 @@ tell_daemon(const MfHookArgs *args, gint64 deadline_usec, GError **error)
     return told;
 }
 
+/* One line on stderr and in the system's log: libvirt shows stderr only of a hook that fails. */
 static void
 complain(const MfHookArgs *args, const GError *problem)
 {
     g_autofree char *name = mf_text_printable(args->name, 256);
     g_autofree char *operation = mf_text_printable(args->operation, 32);
     g_autofree char *text = mf_text_printable(problem->message, 1024);
+    g_autofree char *line =
+        g_strdup_printf("domain \"%s\", %s: %s; the domain goes on", name, operation, text);
 
-    fprintf(stderr, "memfold-hook: domain \"%s\", %s: %s; the domain goes on\n", name, operation,
-            text);
+    fprintf(stderr, "memfold-hook: %s\n", line);
+    openlog("memfold-hook", LOG_PID, LOG_DAEMON);
+    syslog(LOG_WARNING, "%s", line);
 }
 
 int

@@ -10,10 +10,13 @@
 #include "mf-cli.h"
 #include "mf-policy.h"
 
-/* Splits ATTR=VALUE words into two NULL-terminated arrays and has them checked. */
+/* Splits ATTR=VALUE words into two NULL-terminated arrays and has them checked.  An empty group
+ * takes the attribute away, which stands for the configuration's default; the check sees that by
+ * its name. */
 static gboolean
 read_words(int n_words, char **words, GPtrArray *names, GPtrArray *values)
 {
+    g_autoptr(GPtrArray) checked = g_ptr_array_new();
     g_autoptr(MfPolicy) policy = NULL;
     g_autoptr(GError) error = NULL;
 
@@ -26,11 +29,13 @@ read_words(int n_words, char **words, GPtrArray *names, GPtrArray *values)
         }
         g_ptr_array_add(names, g_strndup(words[i], (gsize)(equals - words[i])));
         g_ptr_array_add(values, g_strdup(equals + 1));
+        g_ptr_array_add(checked, g_str_equal(words[i], "group=") ? (gpointer)MF_GROUP_ISOLATED
+                                                                 : (gpointer)(equals + 1));
     }
     g_ptr_array_add(names, NULL);
-    g_ptr_array_add(values, NULL);
+    g_ptr_array_add(checked, NULL);
     policy = mf_policy_from_attributes((const char *const *)names->pdata,
-                                       (const char *const *)values->pdata, &error);
+                                       (const char *const *)checked->pdata, &error);
     if (policy == NULL) {
         mf_cli_complain("%s", error->message);
         return FALSE;
@@ -74,7 +79,8 @@ const MfCommand mf_command_set = {
     .summary = "Change the policy of a running domain, now and for its next start",
     .details = "Attributes:\n"
                "  merge=on|off|freeze|auto|zero   what to do with its memory\n"
-               "  group=NAME                      merge only with domains of this group\n"
+               "  group=NAME                      merge only with domains of this group; empty: "
+               "the default\n"
                "  priority=0..1000                the lower one gives way first\n"
                "  boost=on|off                    scan it first after its start",
     .run = run,

@@ -48,8 +48,8 @@ print_host(const MemfoldFigures *host)
     g_autofree char *budget = percent(host, "cpu_budget_permyriad");
     g_autofree char *sum_error = percent(host, "sum_error_permyriad");
 
-    printf("saved  %s on this host; the domains' sum is off by %s\n", saved,
-           sum_error != NULL ? sum_error : "an unknown share");
+    printf("saved  %s on this host; sum error of the domains %s\n", saved,
+           sum_error != NULL ? sum_error : "unknown");
     printf("ksmd   %s; %s of one CPU, budget %s\n", run_state(host),
            cpu != NULL ? cpu : "unknown share", budget != NULL ? budget : "unknown");
     for (gsize i = 0; i < memfold_figures_get_n_reasons(host); i++) {

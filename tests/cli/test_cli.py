@@ -122,7 +122,7 @@ def status_is_a_table_that_fits(host):
     lines = result.stdout.splitlines()
     tap.equal(max(map(len, lines)) <= 100, True, f"no line over 100 columns in:\n{result.stdout}")
     tap.equal(lines[:3],
-              ["saved  512.3 MiB on this host; the domains' sum is off by 0.01 %",
+              ["saved  512.3 MiB on this host; sum error of the domains 0.01 %",
                "ksmd   running; 3.20 % of one CPU, budget 10.00 %",
                "       pages_to_scan follows the CPU budget"], "the host's lines")
     title, first, second = lines[4:]
@@ -174,7 +174,7 @@ def status_of_an_idle_and_unknown_host(host):
         text = host.run("status")
         data = host.run("status", "--json")
     ended(text, OK, "status")
-    tap.equal(text.stdout, "saved  - on this host; the domains' sum is off by an unknown share\n"
+    tap.equal(text.stdout, "saved  - on this host; sum error of the domains unknown\n"
               "ksmd   state unknown; unknown share of one CPU, budget unknown\n\nno domain runs\n", "stdout")
     tap.equal(json.loads(data.stdout), {"host": {"reasons": []}, "domains": []}, "JSON")
 
@@ -220,13 +220,15 @@ def set_sends_each_attribute(host):
         ended(result, OK, "set")
         tap.equal(calls(), [["SetPolicy", "vm1", a, v] for a, v in (
             ("merge", "off"), ("group", "tenant-b"), ("priority", "0"), ("boost", "on"))], "calls")
+        ended(host.run("set", "vm1", "group="), OK, "set of no group")
+        tap.equal(calls(), [["SetPolicy", "vm1", "group", ""]], "calls")
     tap.equal(result.stdout, "vm1: merge=off\nvm1: group=tenant-b\nvm1: priority=0\nvm1: boost=on\n", "stdout")
 
 
 @tap.test
 def set_with_one_bad_word_changes_nothing(host):
     bad = {"priority=on": "priority", "colour=red": "colour", "priority=1001": "1001", "group=a b": "a b", "boost": "boost",
-           "=on": "=on", "group=": "group", "priority=-1": "-1", "priority=0x10": "0x10"}
+           "=on": "=on", "group=,": ",", "priority=-1": "-1", "priority=0x10": "0x10"}
     with host.daemon() as calls:
         for word, named in bad.items():
             result = host.run("set", "vm1", "merge=off", word)

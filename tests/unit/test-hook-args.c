@@ -176,7 +176,6 @@ test_answers(void)
         g_autoptr(GError) error = NULL;
         gboolean ok = mf_hook_answer_check(cases[i].line, strlen(cases[i].line), &error);
 
-        g_test_message("%s", cases[i].line);
         g_assert_cmpint(ok, ==, cases[i].error == NULL);
         if (!ok) {
             g_assert_nonnull(strstr(error->message, cases[i].error));
