@@ -211,7 +211,9 @@ mf_config_apply(const MfConfig *base, const char *text, gsize length_bytes, cons
         g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "%s: not UTF-8 text", source);
         return NULL;
     }
-    if (!g_key_file_load_from_data(file, text, length_bytes, G_KEY_FILE_NONE, &cause)) {
+    /* With translations kept, a key[de] is seen, and refused. */
+    if (!g_key_file_load_from_data(file, text, length_bytes, G_KEY_FILE_KEEP_TRANSLATIONS,
+                                   &cause)) {
         g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "%s: %s", source, cause->message);
         return NULL;
     }
