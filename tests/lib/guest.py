@@ -131,7 +131,10 @@ class Console:
         while True:
             try:
                 return parse_ready(self.command("info", "READY", timeout_sec=patience_sec))
-            except (wait.Timeout, OSError):
+            except (wait.Timeout, OSError, GuestError) as failure:
+                # what came while the guest set its serial port up may have lost its beginning
+                if isinstance(failure, GuestError) and "unknown command" not in str(failure):
+                    raise
                 patience_sec = min(patience_sec * 2, 2.0)
                 if time.monotonic() >= end or not alive():
                     raise wait.Timeout(f"the guest at {os.path.basename(self.path)} was not "
