@@ -82,10 +82,13 @@ check_other_manager(GPtrArray *checks, MfRoot *root, MfHost *host)
     gboolean read = mf_host_read(root, host, &error);
 
     if (host->other_manager != NULL) {
+        gboolean ksmtuned = g_str_equal(host->other_manager, "ksmtuned");
+
         mf_doctor_add(checks, "other-manager", MF_CHECK_WARN, TRUE,
                       g_strdup_printf("%s runs and writes the same knobs: memfold stands back",
                                       host->other_manager),
-                      "systemctl disable --now ksmtuned");
+                      ksmtuned ? "systemctl disable --now ksmtuned"
+                               : "have it leave KSM alone, or set manage=false");
     } else if (g_file_test(unit, G_FILE_TEST_IS_SYMLINK)) {
         mf_doctor_add(checks, "other-manager", MF_CHECK_WARN, FALSE,
                       g_strdup("ksmtuned does not run, but starts with the host"),
