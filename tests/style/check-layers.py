@@ -20,6 +20,7 @@ LAYERS = {
 }
 # Single headers that a layer may use beside its layers.
 ALSO = {
+    "src/cli": ("mf-configfile.h", "mf-root.h", "mf-host.h", "mf-ksm.h"),  # doctor, config check: no daemon
     "libvirt-hooks": ("mf-domxml.h", "mf-root.h"),
     "src/lib": ("mf-names.h",),
 }
