@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import kept
 import ksm
 import libvirtd
-import memfoldd
+import memfold
 import rig
 import scene
 import tap
@@ -60,7 +60,7 @@ class Demo:
         self.ours = False
 
     def _show_table(self, final=False):
-        self.screen.table(self.daemon.memfold("status"), final)
+        self.screen.table(self.daemon.tell("status"), final)
 
     def boot(self):
         self.screen.step(f"starting {len(scene.LINUX)} Linux guests and {len(scene.SEEDED)} seeded "
@@ -94,7 +94,7 @@ class Demo:
         wait.until("memfold's figures to be those of the page tables", lambda: all(
             self._close(self._status(name).get("merged_pages"), scene.merged_pages(running))
             for name, running in self.scene.domains.items()), self.options.timeout, 0.5,
-            show=lambda: self.daemon.memfold("status"))
+            show=lambda: self.daemon.tell("status"))
 
     @staticmethod
     def _close(said, counted):
@@ -226,11 +226,12 @@ def perform(demo):
     options, screen = demo.options, demo.screen
     with contextlib.ExitStack() as stack:
         screen.step("preparing: KSM, libvirt, memfoldd")
-        stack.enter_context(ksm.lock())
+        stack.enter_context(ksm.lock(
+            waiting=lambda: screen.say("KSM is in use by another test; waiting for it to finish")))
         demo.before = ksm.knobs()
         stack.callback(demo.check_knobs)
         surroundings = stack.enter_context(
-            rig.Rig(scene.PREFIX, options.emulator, memfoldd.program("50-memfold")))
+            rig.Rig(scene.PREFIX, options.emulator, memfold.program("50-memfold")))
         whose = "our own, for as long as the demo runs" if surroundings.libvirtd.own else "found"
         screen.say(f"libvirt {libvirtd.URI}: {whose}; accelerator: {surroundings.accel}")
         folders = [surroundings.work]
@@ -241,7 +242,7 @@ def perform(demo):
         kept.write(pids=[], kept=False, **note)
         stack.callback(kept.forget)
         demo.daemon = stack.enter_context(
-            memfoldd.Memfoldd(surroundings.work, scene.CONFIG, RUNTIME))
+            memfold.Memfold(surroundings.work, scene.CONFIG, RUNTIME))
         note["pids"] = demo.daemon.pids
         kept.write(kept=False, **note)
         demo.scene = scene.Scene(surroundings, demo.daemon, options.timeout)
@@ -281,7 +282,7 @@ def verdict(result):
 def hint_kept(screen, daemon):
     screen.step("the guests and memfoldd are left running (--keep)")
     screen.say(f"export DBUS_SYSTEM_BUS_ADDRESS={daemon.environment['DBUS_SYSTEM_BUS_ADDRESS']}\n"
-               f"{memfoldd.program('memfold')} status\n"
+               f"{memfold.program('memfold')} status\n"
                f"virsh -c {libvirtd.URI} list\n"
                f"log of memfoldd: {daemon.log}\n"
                f"{os.path.relpath(os.path.abspath(__file__))} --stop ends it all")

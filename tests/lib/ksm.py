@@ -56,8 +56,9 @@ def restore(saved):
 
 
 @contextlib.contextmanager
-def lock(deadline_sec=600.0):
-    """Holds the lock that says who may use KSM. Not to be nested."""
+def lock(deadline_sec=600.0, waiting=None):
+    """Holds the lock that says who may use KSM. Not to be nested. Calls waiting() once if another
+    has it."""
     with open(LOCK, "w", encoding="ascii") as file:
         end = time.monotonic() + deadline_sec
         while True:
@@ -67,6 +68,9 @@ def lock(deadline_sec=600.0):
             except BlockingIOError:
                 if time.monotonic() >= end:
                     raise wait.Timeout(f"KSM is in use: {LOCK} is held by another") from None
+                if waiting:
+                    waiting()
+                    waiting = None
                 time.sleep(0.1)
         yield
 
