@@ -1,152 +1,210 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A memfoldd of a test's own: its bus, its configuration, and the CLI that talks to it.
+"""A memfoldd of a test: started on a private bus, asked over D-Bus, told things by the hook's socket.
 
-    with memfoldd.Memfoldd(folder, config) as daemon:
-        daemon.status()["host"]["saved_bytes"]
-
-The programs come from $MEMFOLD_BUILD, or from where they are installed.
+    with bus.private() as environment, memfoldd.Memfoldd(environment, folder) as daemon:
+        daemon.start()
+        figures, reasons, domains = daemon.describe()
 """
 
-import contextlib
 import json
 import os
-import shutil
+import re
 import signal
+import socket
 import subprocess
-import time
 
-import bus
-import libvirtd
 import tap
 import wait
 
-PLACES = {"memfoldd": "src/daemon/memfoldd", "memfold": "src/cli/memfold",
-          "50-memfold": "libvirt-hooks/50-memfold"}
+ERRORS = "org.memfold1.Error."
 
 
-def program(name):
-    """The absolute path of one of memfold's programs; a skipped test if it is not built."""
-    build = os.environ.get("MEMFOLD_BUILD")
-    path = f"{build}/{PLACES[name]}" if build else shutil.which(name)
-    if not path or not os.access(path, os.X_OK):
-        raise tap.Skip(f"{name} is not built: set MEMFOLD_BUILD to the build directory")
-    return os.path.abspath(path)
+class Refused(Exception):
+    """memfoldd answered a call with an error; `name` is its last word ("Denied")."""
+
+    def __init__(self, name, message):
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.message = message
+
+
+def program():
+    build = os.environ.get("MEMFOLD_BUILD", "")
+    path = f"{build}/src/daemon/memfoldd"
+    if not os.path.exists(path):
+        raise tap.Skip("memfoldd is not built: set MEMFOLD_BUILD to a build directory")
+    return path
+
+
+def _gio():
+    """GIO, or a skipped test that says what to install."""
+    try:
+        from gi.repository import Gio, GLib
+    except ImportError:
+        raise tap.Skip("python3-gi is not installed") from None
+    return Gio, GLib
 
 
 class Memfoldd:
-    """One daemon on a bus of its own. `log` is what it writes to stderr."""
+    """One memfoldd. `folder` takes its log, configuration and runtime directory."""
 
-    def __init__(self, folder, config="", runtime=None, arguments=()):
+    def __init__(self, environment, folder, root=None, uri="test:///default"):
+        self.environment = environment
         self.folder = folder
         self.config = f"{folder}/memfold.conf"
-        self.runtime = runtime or f"{folder}/run"
+        self.runtime = f"{folder}/run"
         self.log = f"{folder}/memfoldd.log"
-        self.arguments = arguments
+        self.root = root
+        self.uri = uri
         self.process = None
         self._bus = None
-        self._config_text = config
-        self.environment = {**libvirtd.ENVIRONMENT,
-                            "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={folder}/bus"}
 
     def __enter__(self):
-        try:
-            with open(self.config, "w", encoding="utf-8") as file:
-                file.write(self._config_text)
-            os.makedirs(self.runtime, mode=0o755, exist_ok=True)
-            self._start_bus()
-            self.start()
-        except BaseException:
-            self.__exit__()
-            raise
         return self
 
     def __exit__(self, *exception):
-        self.stop()
-        if self._bus is not None:
-            self._bus.terminate()
-            self._bus.wait()
-            self._bus = None
+        if self._bus:
+            self._bus.close_sync(None)
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if exception[0]:
+            tap.diag(self.text()[-4000:])
 
-    def _start_bus(self):
-        config = f"{self.folder}/bus.conf"
-        with open(config, "w", encoding="utf-8") as file:
-            file.write(bus.CONFIG.format(folder=self.folder, rules=bus.OPEN, include=""))
-        self._bus = self._spawn(["dbus-daemon", "--nofork", f"--config-file={config}"], "bus.log")
-        wait.until("the private bus", lambda: os.path.exists(f"{self.folder}/bus"), 10,
-                   show=lambda: self._tail("bus.log"))
+    def command(self, *more):
+        command = [program(), "--config", self.config, "--runtime-dir", self.runtime, *more]
+        if self.root:
+            command += ["--root", self.root]
+        return command
 
-    def _spawn(self, command, log):
-        with open(f"{self.folder}/{log}", "ab") as output:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                    env=self.environment, cwd="/", start_new_session=True)
+    def configure(self, text, dropin=None):
+        path = self.config
+        if dropin:
+            os.makedirs(f"{self.config}.d", exist_ok=True)
+            path = f"{self.config}.d/{dropin}.conf"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
 
-    def _tail(self, log):
-        with open(f"{self.folder}/{log}", encoding="utf-8", errors="replace") as file:
-            return "".join(file.readlines()[-6:]).strip() or "it said nothing"
+    def start(self, ready=True):
+        """Starts it and, unless told not to, waits until it says that it is ready."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.command("--uri", self.uri), env=self.environment,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if ready:
+            self.wait_log("memfoldd-Message: .* ready")
+        return self
 
-    def start(self):
-        """Starts the daemon and waits until it answers."""
-        command = [program("memfoldd"), "--config", self.config, "--runtime-dir", self.runtime,
-                   "--uri", libvirtd.URI, "--foreground", *self.arguments]
-        self.process = self._spawn(command, "memfoldd.log")
-        ended = lambda: self.process.poll() is not None
-        wait.until("memfoldd to answer", lambda: ended() or self._answers(), 30,
-                   show=lambda: self._tail("memfoldd.log"))
-        if ended():
-            raise RuntimeError(f"memfoldd ended at once (status {self.process.returncode}): "
-                               f"{self._tail('memfoldd.log')}")
+    def text(self):
+        try:
+            with open(self.log, encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
 
-    def _answers(self):
-        return self.run("status", "--json").returncode == 0
+    def logged(self, pattern):
+        """How many lines of the log match."""
+        return len(re.findall(f"^.*{pattern}.*$", self.text(), re.MULTILINE))
 
-    def stop(self, deadline_sec=30.0):
-        """Asks it to end, which puts the knobs back, and waits."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(deadline_sec)
-                return
-            self.kill()
-            raise wait.Timeout(f"memfoldd did not end on SIGTERM within {deadline_sec:g} s")
+    def wait_log(self, pattern, count=1, deadline_sec=30.0):
+        def seen():
+            if self.logged(pattern) >= count:
+                return True
+            if self.process.poll() is not None:
+                raise RuntimeError(f"memfoldd ended ({self.process.returncode}): {self.text()}")
+            return False
+
+        wait.until(f"log line {pattern!r}", seen, deadline_sec, interval_sec=0.02, show=self.text)
+
+    def stop(self):
+        """Stops it as an init system does; returns its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
 
     def kill(self):
-        """kill -9, as a crash would be."""
-        self.process.kill()
+        self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def run(self, *arguments):
-        """Runs the CLI; returns its subprocess.CompletedProcess with text output."""
-        return subprocess.run([program("memfold"), *arguments], env=self.environment, text=True,
-                              capture_output=True, timeout=30, check=False)
+    def reload_signal(self):
+        self.process.send_signal(signal.SIGHUP)
 
-    def memfold(self, *arguments):
-        """Runs the CLI and returns what it printed; raises what it complained."""
-        done = self.run(*arguments)
-        if done.returncode:
-            raise RuntimeError(f"memfold {' '.join(arguments)}: {done.stderr.strip()}")
-        return done.stdout
+    def restore(self):
+        """Runs memfoldd --restore; returns (exit status, what it said)."""
+        done = subprocess.run(self.command("--restore"), env=self.environment, text=True,
+                              capture_output=True, check=False, timeout=30)
+        return done.returncode, done.stderr
 
-    def status(self):
-        return json.loads(self.memfold("status", "--json"))
+    # D-Bus
+
+    def call(self, path, interface, method, arguments=None, timeout_msec=25000):
+        Gio, GLib = _gio()
+        if self._bus is None:
+            self._bus = Gio.DBusConnection.new_for_address_sync(
+                self.environment["DBUS_SYSTEM_BUS_ADDRESS"],
+                Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT |
+                Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION, None, None)
+        try:
+            return self._bus.call_sync("org.memfold1", path, f"org.memfold1.{interface}", method,
+                                       arguments, None, Gio.DBusCallFlags.NONE, timeout_msec,
+                                       None).unpack()
+        except GLib.Error as error:
+            name = Gio.DBusError.get_remote_error(error) or "none"
+            Gio.DBusError.strip_remote_error(error)
+            raise Refused(name.removeprefix(ERRORS), error.message) from None
+
+    def describe(self):
+        """(host's figures, host's reasons, {name: figures of the domain with "reasons"})."""
+        figures, reasons, domains = self.call("/org/memfold1", "Host", "Describe")
+        return figures, reasons, {d["name"]: {**d, "reasons": why} for d, why in domains}
 
     def domain(self, name):
-        """What status says of one domain, {} while it does not know it."""
-        return next((d for d in self.status()["domains"] if d["name"] == name), {})
+        return self.describe()[2][name]
 
-    def usage(self):
-        """What the daemon itself takes: resident bytes, and its share of one CPU since start."""
-        pid = self.process.pid
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            resident_bytes = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            words = file.read().rpartition(")")[2].split()
-        ticks_sec = os.sysconf("SC_CLK_TCK")
-        cpu_sec = (int(words[11]) + int(words[12])) / ticks_sec
-        age_sec = time.clock_gettime(time.CLOCK_BOOTTIME) - int(words[19]) / ticks_sec
-        return {"resident_bytes": resident_bytes,
-                "cpu_permyriad": int(cpu_sec * 10000 / max(age_sec, 0.01))}
+    def path_of(self, name):
+        _, GLib = _gio()
+        return self.call("/org/memfold1", "Host", "FindDomain", GLib.Variant("(s)", (name,)))[0]
 
-    @property
-    def pids(self):
-        """Process ids of the daemon and its bus."""
-        return [self.process.pid, self._bus.pid]
+    def set_policy(self, name, attribute, value):
+        _, GLib = _gio()
+        self.call(self.path_of(name), "Domain", "SetPolicy",
+                  GLib.Variant("(ss)", (attribute, value)))
+
+    def reload(self):
+        self.call("/org/memfold1", "Host", "Reload")
+
+    # The hook's socket
+
+    def connect_hook(self):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(5)
+        connection.connect(f"{self.runtime}/hook.sock")
+        return connection
+
+    def hook_raw(self, data, end=True):
+        """Sends bytes to the hook's socket; returns the answer, b"" for none."""
+        with self.connect_hook() as connection:
+            try:
+                connection.sendall(data)
+                if end:
+                    connection.shutdown(socket.SHUT_WR)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it may answer and close before it has read all
+            answer = b""
+            while not answer.endswith(b"\n"):
+                try:
+                    piece = connection.recv(4096)
+                except ConnectionResetError:
+                    break
+                if not piece:
+                    break
+                answer += piece
+            return answer
+
+    def hook(self, operation, name, uuid, **more):
+        """Tells what libvirt's hook would; returns the answer's object."""
+        message = {"version": 1, "operation": operation, "suboperation": "begin", "extra": "-",
+                   "name": name, "uuid": uuid, "nosharepages": False, "memory": "anonymous", **more}
+        return json.loads(self.hook_raw(json.dumps(message).encode() + b"\n"))
