@@ -121,7 +121,8 @@ qemu_build() {
     touch "$work/dest"
     mv -T "$work/dest" "$kept"
     cache_prune "$MF_CACHE/qemu"
-    rm -rf "$work"
+    # Twelve thousand files take a while to go, and nobody needs to wait for that.
+    setsid rm -rf "$work" >/dev/null 2>&1 {MF_LOCK_FD}>&- &
 }
 
 # qemu_owned: /opt/memfold is absent, or was put there by setup.

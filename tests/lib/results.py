@@ -50,7 +50,7 @@ def explain(results, notes):
 
 def parse_tap(name, text):
     """The results in one TAP stream; what breaks the protocol is a failure of its own."""
-    results, planned, reason, notes = [], None, None, []
+    results, planned, reason, notes, bailed = [], None, None, [], False
     for line in text.splitlines():
         if match := PLAN.match(line):
             planned, reason = int(match["count"]), match["reason"]
@@ -59,13 +59,14 @@ def parse_tap(name, text):
             results.append(parse_case(name, match, notes))
             notes = []
         elif line.lower().startswith("bail out!"):
-            results.append(Result(f"{name}/bail out", "failed", "\n".join(notes + [line])))
+            results.append(Result(f"{name}/bail out", "failed", "\n".join(notes[-OUTPUT_LINES:] + [line])))
+            notes, bailed = [], True
         else:
             notes.append(line)
     explain(results, notes)
     if planned == 0 and not results:
         return [Result(name, "skipped", reason or "")]
-    if planned is None or len(results) < planned:
+    if not bailed and (planned is None or len(results) < planned):
         results.append(Result(f"{name}/plan", "failed",
                               f"{planned} results were planned, {len(results)} came\n"
                               + "\n".join(text.splitlines()[-OUTPUT_LINES:])))
