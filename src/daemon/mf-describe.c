@@ -134,13 +134,18 @@ mf_describe_host_reasons(const MfEngine *engine)
     return g_variant_builder_end(&builder);
 }
 
-/* Whether any of its memory can merge: QEMU's own word, else the kernel's. */
+/* Whether the guest's RAM can merge.  Where its backing can't, ROMs and tables of QEMU's that are
+ * marked all the same do not count.  Else QEMU's own word, else the kernel's. */
 static void
 add_mergeable(GVariantBuilder *builder, const MfDomain *domain)
 {
     gboolean known = domain->mergeable_bytes.known;
     gboolean mergeable = known && domain->mergeable_bytes.value > 0;
 
+    if (domain->memory_kind == MF_MEMORY_SHARED || domain->memory_kind == MF_MEMORY_HUGEPAGES) {
+        add_boolean(builder, "mergeable", FALSE);
+        return;
+    }
     for (guint i = 0; domain->blocks && i < domain->blocks->len; i++) {
         const MfBlock *block = domain->blocks->pdata[i];
 
