@@ -111,11 +111,11 @@ def call(socket_path, *words, xml=None, **options):
 
 
 def in_budget(*arguments, **options):
-    """A call whose best time of three is in the budget: the machine's other work is not the hook's."""
-    tries = [call(*arguments, **options) for _ in range(3)]
-    best = min(msec for _, msec in tries)
-    tap.check(best <= BUDGET_MSEC, f"the quickest of three calls took {best:.0f} ms")
-    return tries[0][0]
+    """The quickest of three calls is in the budget, and its stderr is given: the machine's other work is not
+    the hook's."""
+    stderr, msec = min((call(*arguments, **options) for _ in range(3)), key=lambda result: result[1])
+    tap.check(msec <= BUDGET_MSEC, f"the quickest of three calls took {msec:.0f} ms")
+    return stderr
 
 
 @tap.test
@@ -193,7 +193,7 @@ def a_daemon_that_never_accepts_is_left():
         path = os.path.join(folder, "hook.sock")
         listener = stack.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(path)
-        listener.listen(0)
+        listener.listen(8)
         stderr = in_budget(path)  # finds room in the queue, but nobody reads
         tap.check("did not answer in time" in stderr, stderr)
         with contextlib.suppress(BlockingIOError):
@@ -309,6 +309,20 @@ def closed_descriptors_harm_nobody():
             result = subprocess.run([HOOK, "--socket", "/nonexistent", "vm1", "start", "begin", "-"], stderr=deaf,
                                     input=domain_xml(), timeout=30, check=False)
         tap.equal(result.returncode, 0, "exit code with a deaf stderr")
+
+
+@tap.test
+def a_stderr_that_is_full_is_left():
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb"), os.fdopen(writer, "wb") as full:
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4096)
+        os.set_blocking(writer, True)
+        result = subprocess.run([HOOK, "--socket", "/nonexistent", "vm1", "reconnect", "begin", "-"], stderr=full,
+                                input=domain_xml(), timeout=10, check=False)
+    tap.equal(result.returncode, 0, "exit code")
 
 
 @tap.test
