@@ -21,21 +21,26 @@
 static const char *const managers[] = {"ksmtuned", "virt-handler"};
 static const char *const shells[] = {"bash", "sh", "dash"};
 
-/* The manager that an argument of a shell's command line names; NULL when none does. */
+/* The manager that a shell runs as a script: its first argument that is no option, unless that is
+ * the text of -c.  NULL when it is none. */
 static const char *
 manager_in_cmdline(MfRoot *root, const char *pid)
 {
     g_autofree char *path = g_strdup_printf("proc/%s/cmdline", pid);
     gsize length_bytes = 0;
     g_autofree char *text = mf_root_read(root, path, CMDLINE_MAX_BYTES, &length_bytes, NULL);
+    gsize offset = text != NULL ? strlen(text) + 1 : 0;
 
-    /* argv[0] is the shell, argv[1] the script: a file that is merely opened by name is no manager.
-     */
-    gsize first_bytes = text != NULL ? strlen(text) : 0;
-    if (text == NULL || first_bytes + 1 >= length_bytes) {
+    while (offset < length_bytes && text[offset] == '-') {
+        if (text[offset + 1] != '-' && strchr(text + offset, 'c') != NULL) {
+            return NULL;
+        }
+        offset += strlen(text + offset) + 1;
+    }
+    if (offset >= length_bytes) {
         return NULL;
     }
-    g_autofree char *script = g_path_get_basename(text + first_bytes + 1);
+    g_autofree char *script = g_path_get_basename(text + offset);
     for (guint i = 0; i < G_N_ELEMENTS(managers); i++) {
         if (g_str_equal(script, managers[i])) {
             return managers[i];

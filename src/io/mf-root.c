@@ -321,11 +321,17 @@ mf_root_make_dir(MfRoot *root, const char *path, GError **error)
     if (parent < 0) {
         return FALSE;
     }
-    if (mkdirat(parent, name, 0755) != 0 && errno != EEXIST) {
-        set_errno_error(error, root, path, "can't be made", errno);
-        return FALSE;
+    struct stat status;
+    if (mkdirat(parent, name, 0755) == 0) {
+        return TRUE;
     }
-    return TRUE;
+    int saved_errno = errno;
+    if (saved_errno == EEXIST && fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISDIR(status.st_mode)) {
+        return TRUE;
+    }
+    set_errno_error(error, root, path, "can't be made a directory", saved_errno);
+    return FALSE;
 }
 
 int

@@ -230,7 +230,7 @@ test_smaps_odd(void)
         {HEAD "Size: 8 kB\nRss: 4 kB\nPss: 2 kB\nVmFlags: mg\n" HEAD
               "Size: 8 kB\nRss: 8 kB\nPss: 2 kB\nVmFlags: mg\n",
          TRUE, 3 * 4096},
-        {"7f00-7f10 rw-p 0 00:00 0  /dev/shm/a b: mg\nSize: 8 kB\nRss: 4 kB\nPss: 2 kB\nVmFlags: rd\n",
+        {"7f00-7f10 rw-p 0 00:00 0  /a b: mg\nSize: 8 kB\nRss: 4 kB\nPss: 2 kB\nVmFlags: rd\n",
          TRUE, 0},
         {HEAD "Rss: 4 kB\nPss: 2 kB\nVmFlags: mg\n", FALSE, 0}, /* no Size */
         {HEAD "Size: 8 kB\nRss: 4 kB\nPss: 2 kB\n", FALSE, 0},  /* cut short */
