@@ -183,6 +183,7 @@ class Demo:
         self.screen.say(f"$ {self.scene.set_policy(SWITCHED, merge='on')}")
         self._wait_switch(lambda: scene.merged_pages(self.scene.domains[SWITCHED]) * 10 >=
                           self.result["switched_off"]["merged_pages_before"] * 9, "merged again")
+        self._wait_figures()
         self._show_table(final=True)
 
     def explain(self):
@@ -291,8 +292,7 @@ def hint_kept(screen, daemon):
 def clear_the_stage(options, screen):
     """Takes an earlier demo down if asked to, or if it was killed. Returns why the demo cannot
     begin, or None."""
-    if not kept.claim():
-        return "a demo is running; wait for it or end it"
+    kept.claim(600, lambda: screen.say("Another demo is at work; waiting for it to end."))
     note = kept.read()
     if note is None:
         return None
@@ -313,11 +313,12 @@ def main():
     error = None
     try:
         error = missing() or clear_the_stage(options, screen)
-        if options.stop or error:
-            screen.say(error or "Nothing of the demo is left.")
-            return 1 if error else 0
-        perform(demo)
-        error = "; ".join(verdict(demo.result)) or None
+        if options.stop and not error:
+            screen.say("Nothing of the demo is left.")
+            return 0
+        if not error:
+            perform(demo)
+            error = "; ".join(verdict(demo.result)) or None
     except KeyboardInterrupt:
         error = "interrupted; what was started was ended again"
     except tap.Skip as reason:

@@ -39,15 +39,25 @@ def read():
         return None
 
 
-def claim():
-    """Claims the stage for this process; returns False if another demo is at work."""
+def claim(deadline_sec, waiting):
+    """Claims the stage for this process, which ends only with the process, however it ends.
+
+    Waits for another demo that is at work; calls waiting() once if it has to.
+    """
     lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return False
-    return True  # held until the process ends, however it ends
+
+    def claimed():
+        nonlocal waiting
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if waiting:
+                waiting()
+                waiting = None
+            return False
+
+    wait.until("another demo to end", claimed, deadline_sec, 0.5)
 
 
 def _running(pid):

@@ -44,7 +44,7 @@ class Screen:
             return
         due = time.monotonic() - self._shown_at >= QUIET_SEC
         if text != self._shown and (due or final):
-            self._write("\n" + "".join(f"    {line}\n" for line in text.splitlines()))
+            self._write("\n" + "".join(f"    {line}".rstrip() + "\n" for line in text.splitlines()))
             self._shown, self._shown_at = text, time.monotonic()
 
 
