@@ -17,10 +17,11 @@ refuse(GError **error, const char *what, const char *problem)
     return FALSE;
 }
 
-/* The parser descends with the text's nesting, so that must be bounded first.  Quotes and
- * backslashes are followed just far enough to know what is a string. */
+/* The parser descends with the text's nesting, so that must be bounded first; and a string that
+ * holds a NUL would be cut short to another one.  Quotes and backslashes are followed just far
+ * enough to know what is a string. */
 static gboolean
-nesting_is_sane(const char *text, gsize length_bytes)
+text_is_sane(const char *text, gsize length_bytes)
 {
     guint depth = 0;
     gboolean in_string = FALSE;
@@ -29,6 +30,9 @@ nesting_is_sane(const char *text, gsize length_bytes)
         char c = text[i];
         if (in_string) {
             if (c == '\\') {
+                if (length_bytes - i >= 6 && memcmp(text + i, "\\u0000", 6) == 0) {
+                    return FALSE;
+                }
                 i++;
             } else if (c == '"') {
                 in_string = FALSE;
@@ -88,8 +92,8 @@ mf_qmp_answer_parse(const char *text, gsize length_bytes, GError **error)
         return NULL;
     }
     if (length_bytes == 0 || !g_utf8_validate_len(text, length_bytes, NULL) ||
-        !nesting_is_sane(text, length_bytes)) {
-        refuse(error, "text", "is empty, no UTF-8 or nested too deeply");
+        !text_is_sane(text, length_bytes)) {
+        refuse(error, "text", "is empty, no UTF-8, nested too deeply or holds NUL");
         return NULL;
     }
     if (!json_parser_load_from_data(parser, text, (gssize)length_bytes, &cause)) {
