@@ -69,6 +69,9 @@ take_dbus_error(GError *from, GError **error)
     if (code == MEMFOLD_ERROR_NO_DAEMON) {
         g_set_error(error, MEMFOLD_ERROR, code,
                     "memfoldd is not running (%s has no owner on the bus)", MF_BUS_NAME);
+    } else if (g_strcmp0(name, "org.freedesktop.DBus.Error.AccessDenied") == 0) {
+        g_set_error(error, MEMFOLD_ERROR, code,
+                    "the system bus lets only root and the group libvirt talk to memfoldd");
     } else if (g_error_matches(from, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
         g_set_error(error, MEMFOLD_ERROR, code, "memfoldd did not answer within %d seconds",
                     CALL_TIMEOUT_MSEC / 1000);
