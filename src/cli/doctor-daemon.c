@@ -14,7 +14,8 @@ static const struct {
     {"backend", "stock QEMU: memory backends can be switched, figures come from /proc", MF_CHECK_OK,
      NULL},
     {"none", "this QEMU's memory can't be switched while it runs", MF_CHECK_WARN,
-     "set merge=off and start the domain anew, or use a QEMU with memfold's series"},
+     "add <nosharepages/> to its <memoryBacking> to keep it from merging, or use a QEMU with "
+     "memfold's series"},
 };
 
 static void

@@ -4,11 +4,26 @@
 
 #include <stdio.h>
 
+/* Members that stand first, and those of "policy", in this order; the others follow as they come.
+ */
+static const char *const first_keys[] = {"name", "uuid", NULL};
 static const char *const policy_keys[] = {"merge", "group", "priority", "boost", NULL};
 
-/* Members of the values named in keys, or of all others when others is set. */
 static void
-add_values(JsonObject *object, GVariant *values, const char *const *keys, gboolean others)
+add_named(JsonObject *object, GVariant *values, const char *const *keys)
+{
+    for (guint i = 0; keys[i] != NULL; i++) {
+        g_autoptr(GVariant) value = g_variant_lookup_value(values, keys[i], NULL);
+
+        if (value != NULL) {
+            json_object_set_member(object, keys[i], json_gvariant_serialize(value));
+        }
+    }
+}
+
+/* All values but those that have a place of their own in a domain's object. */
+static void
+add_others(JsonObject *object, GVariant *values, gboolean of_domain)
 {
     GVariantIter iter;
     const char *key;
@@ -16,7 +31,8 @@ add_values(JsonObject *object, GVariant *values, const char *const *keys, gboole
 
     g_variant_iter_init(&iter, values);
     while (g_variant_iter_loop(&iter, "{&sv}", &key, &value)) {
-        if (g_strv_contains(keys, key) != others) {
+        if (!of_domain ||
+            (!g_strv_contains(first_keys, key) && !g_strv_contains(policy_keys, key))) {
             json_object_set_member(object, key, json_gvariant_serialize(value));
         }
     }
@@ -44,10 +60,9 @@ add_reasons(JsonObject *object, const MemfoldFigures *figures)
 JsonObject *
 mf_cli_json_host(const MemfoldFigures *host)
 {
-    static const char *const none[] = {NULL};
     JsonObject *object = json_object_new();
 
-    add_values(object, memfold_figures_get_values(host), none, TRUE);
+    add_others(object, memfold_figures_get_values(host), FALSE);
     add_reasons(object, host);
     return object;
 }
@@ -55,17 +70,14 @@ mf_cli_json_host(const MemfoldFigures *host)
 JsonObject *
 mf_cli_json_domain(const MemfoldFigures *domain)
 {
-    static const char *const first_keys[] = {"name", "uuid", NULL};
-    static const char *const placed_keys[] = {"name",  "uuid",     "merge", "group",
-                                              "boost", "priority", NULL};
     GVariant *values = memfold_figures_get_values(domain);
     JsonObject *object = json_object_new();
     JsonObject *policy = json_object_new();
 
-    add_values(object, values, first_keys, FALSE);
-    add_values(policy, values, policy_keys, FALSE);
+    add_named(object, values, first_keys);
+    add_named(policy, values, policy_keys);
     json_object_set_object_member(object, "policy", policy);
-    add_values(object, values, placed_keys, TRUE);
+    add_others(object, values, TRUE);
     add_reasons(object, domain);
     return object;
 }

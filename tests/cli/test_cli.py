@@ -27,8 +27,8 @@ OK, FAILED, USAGE, NO_DAEMON = range(4)
 MIB = 1024 * 1024
 
 VM1 = {
-    "name": "vm1", "uuid": "11111111-2222-3333-4444-555555555555", "merge": "auto", "group": "tenant-a",
-    "priority": 100, "boost": False, "mode": "on", "memory": "anonymous", "nosharepages": False,
+    "uuid": "11111111-2222-3333-4444-555555555555", "priority": 100, "name": "vm1", "merge": "auto", "group": "tenant-a",
+    "boost": False, "mode": "on", "memory": "anonymous", "nosharepages": False,
     "mergeable": True, "pid": 4242, "merged_pages": 2083, "merged_bytes": 2083 * 4096,
     "saved_bytes": 5 * MIB + MIB // 2, "switch": "qmp",
     "reasons": [["policy", "the policy asks for auto", ""]],
@@ -151,6 +151,7 @@ def status_json_has_exactly_the_known_figures(host):
 
     tap.equal(found["domains"], [wanted(VM1), wanted(VM2)], "domains")
     tap.equal(list(found["domains"][0])[:3], ["name", "uuid", "policy"], "the first members")
+    tap.equal(list(found["domains"][0]["policy"]), ["merge", "group", "priority", "boost"], "policy's members")
     tap.equal(found["host"], {**SCENARIO["host"], "reasons": [
         {"code": "budget", "text": "pages_to_scan follows the CPU budget"}]}, "host")
     tap.equal(sorted(found), ["domains", "host"], "members")
