@@ -83,7 +83,7 @@ test_find_pid_hostile(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     gint64 pid = 7;
 
     for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
-        g_test_message("%s", names[i]);
+        mf_test_case(names[i]);
         g_assert_false(mf_proc_find_pid(scene->root, names[i], UUID, &pid, &scene->error));
         g_assert_nonnull(scene->error);
         g_clear_error(&scene->error);

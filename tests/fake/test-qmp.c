@@ -289,7 +289,7 @@ test_hostile_names(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
         const char *name = i < G_N_ELEMENTS(names) ? names[i] : many;
         g_autofree char *answer = g_strdup_printf(
             "{\"return\":[{\"name\":\"%s\",\"type\":\"child<memory-backend-ram>\"}]}", name);
-        g_test_message("%s", name);
+        mf_test_case(name);
         fake_qmp_expect(scene->fake, LIST, answer);
         g_assert_false(
             mf_qmp_set_mode(&scene->qmp, MF_CAP_BACKEND_MERGE, MF_MODE_OFF, &scene->error));
@@ -360,7 +360,7 @@ test_bad_answers(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
     scene->domain->mode = MF_MODE_FROZEN;
     for (guint i = 0; i < G_N_ELEMENTS(bad_answers); i++) {
-        g_test_message("%s", bad_answers[i]);
+        mf_test_case(bad_answers[i]);
         fake_qmp_expect(scene->fake, QUERY, bad_answers[i]);
         g_assert_false(mf_qmp_query(&scene->qmp, MF_CAP_SET_MERGE, scene->domain, &scene->error));
         mf_assert_error(scene->error, MF_ERROR_INVALID, "QEMU's answer");

@@ -77,7 +77,7 @@ test_bad_paths(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 
     for (guint i = 0; i < G_N_ELEMENTS(paths); i++) {
         g_autoptr(GError) error = NULL;
-        g_test_message("%s", paths[i]);
+        mf_test_case(paths[i]);
         g_assert_null(mf_root_read(scene->root, paths[i], 4096, NULL, &error));
         mf_assert_error(error, MF_ERROR_INVALID, "path below");
         g_assert_false(mf_root_write(scene->root, paths[i], "x", &error));

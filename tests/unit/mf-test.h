@@ -16,6 +16,15 @@
         g_clear_error(&(error));                                                                   \
     } while (0)
 
+/* Says which case of a table is tried: any text, on one line of TAP. */
+static inline void
+mf_test_case(const char *text)
+{
+    g_autofree char *escaped = g_strescape(text, NULL);
+
+    g_test_message("%s", escaped);
+}
+
 /* Reads tests/data/NAME; free with g_free(). */
 static inline char *
 mf_test_data(const char *name, gsize *ret_length_bytes)

@@ -97,7 +97,7 @@ test_refused(void)
         g_autoptr(GError) error = NULL;
         MfConfig *config =
             mf_config_apply(base, cases[i].text, strlen(cases[i].text), "x.conf", &error);
-        g_test_message("%s", cases[i].text);
+        mf_test_case(cases[i].text);
         g_assert_null(config);
         mf_assert_error(error, MF_ERROR_INVALID, cases[i].part);
     }

@@ -71,7 +71,7 @@ test_memory_kind(void)
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_test_message("%s", cases[i].xml);
+        mf_test_case(cases[i].xml);
         g_autoptr(MfDomxml) domxml = parse(cases[i].xml);
         g_assert_cmpint(domxml->memory_kind, ==, cases[i].kind);
     }
@@ -172,7 +172,7 @@ test_refused(void)
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) error = NULL;
-        g_test_message("%s", cases[i].xml);
+        mf_test_case(cases[i].xml);
         g_assert_null(mf_domxml_parse(cases[i].xml, strlen(cases[i].xml), &error));
         mf_assert_error(error, MF_ERROR_INVALID, cases[i].part);
     }

@@ -43,7 +43,7 @@ test_numbers(void)
         guint64 u64 = 77;
         gint64 i64 = 77;
         gsize length_bytes = strlen(cases[i].text);
-        g_test_message("%s", cases[i].text);
+        mf_test_case(cases[i].text);
         g_assert_cmpint(mf_parse_u64(cases[i].text, length_bytes, &u64, &error), ==,
                         cases[i].is_u64);
         g_assert_cmpuint(u64, ==, cases[i].is_u64 ? cases[i].u64 : 77);
@@ -111,7 +111,7 @@ test_meminfo_odd(void)
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         MfHost host = {.mem_available_bytes = MF_U64(99)};
         g_autoptr(GError) error = NULL;
-        g_test_message("%s", cases[i].text);
+        mf_test_case(cases[i].text);
         g_assert_cmpint(mf_parse_meminfo(cases[i].text, strlen(cases[i].text), &host, &error), ==,
                         cases[i].valid);
         g_assert_cmpint(host.mem_total_bytes.known, ==, cases[i].total_known);
@@ -164,7 +164,7 @@ test_ksm_stat_odd(void)
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         MfKsmStat stat = {.zero_pages = MF_U64(5)};
         g_autoptr(GError) error = NULL;
-        g_test_message("%s", cases[i].text);
+        mf_test_case(cases[i].text);
         g_assert_cmpint(mf_parse_ksm_stat(cases[i].text, strlen(cases[i].text), &stat, &error), ==,
                         cases[i].valid);
         g_assert_cmpint(stat.zero_pages.known, ==, !cases[i].valid);
@@ -246,7 +246,7 @@ test_smaps_odd(void)
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         MfArea area = {.size_bytes = 99};
         g_autoptr(GError) error = NULL;
-        g_test_message("%s", cases[i].text);
+        mf_test_case(cases[i].text);
         g_assert_cmpint(mf_parse_smaps(cases[i].text, strlen(cases[i].text), &area, &error), ==,
                         cases[i].valid);
         g_assert_cmpuint(area.resident_bytes, ==, cases[i].resident_bytes);

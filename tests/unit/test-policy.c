@@ -80,7 +80,7 @@ test_refused(void)
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) error = NULL;
         MfPolicy *policy = mf_policy_from_xml(cases[i].xml, &error);
-        g_test_message("%s", cases[i].xml);
+        mf_test_case(cases[i].xml);
         g_assert_null(policy);
         mf_assert_error(error, MF_ERROR_INVALID, cases[i].part);
     }
