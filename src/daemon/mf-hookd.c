@@ -280,6 +280,8 @@ mf_hookd_new(const char *path, MfEngine *engine, GError **error)
         return NULL;
     }
     g_unlink(path);
+    /* libvirt starts as many hooks at once as domains are started. */
+    g_socket_listener_set_backlog(G_SOCKET_LISTENER(hookd->service), 2 * CONNECTIONS_MAX);
     address = g_unix_socket_address_new(path);
     old_umask = umask(0177);
     listens = g_socket_listener_add_address(G_SOCKET_LISTENER(hookd->service), address,

@@ -16,6 +16,7 @@ import subprocess
 import tap
 import wait
 
+READY = "memfoldd-Message: .* ready"
 ERRORS = "org.memfold1.Error."
 
 
@@ -91,11 +92,12 @@ class Memfoldd:
 
     def start(self, ready=True):
         """Starts it and, unless told not to, waits until it says that it is ready."""
+        said = self.logged(READY)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command("--uri", self.uri), env=self.environment,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if ready:
-            self.wait_log("memfoldd-Message: .* ready")
+            self.wait_log(READY, said + 1)
         return self
 
     def text(self):

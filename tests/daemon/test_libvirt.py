@@ -1,0 +1,166 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""memfoldd and its libvirtd: events, restarts, freezes.  A libvirtd of our own, with its test driver."""
+
+import contextlib
+import pathlib
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+import bus  # noqa: E402
+import fakehost  # noqa: E402
+import libvirtd  # noqa: E402
+import memfoldd  # noqa: E402
+import session  # noqa: E402
+import tap  # noqa: E402
+import wait  # noqa: E402
+
+NAMESPACE = "urn:memfold:policy:1"
+UUID = {"two": "22222222-2222-4222-8222-222222222222", "three": "33333333-3333-4333-8333-333333333333"}
+
+
+@contextlib.contextmanager
+def surroundings():
+    """(a memfoldd, a libvirtd with the domain test)"""
+    with tempfile.TemporaryDirectory(prefix="memfold-daemon-") as folder, bus.private() as environment:
+        host = fakehost.FakeHost(folder)
+        with session.Libvirtd(folder) as own:
+            with memfoldd.Memfoldd(environment, folder, host.root, own.uri) as daemon:
+                daemon.start()
+                daemon.wait_log("connected to")
+                yield daemon, own
+
+
+def names(daemon):
+    return set(daemon.describe()[2])
+
+
+def wait_names(daemon, *wanted, deadline_sec=30.0):
+    wait.until(f"the domains to be {wanted}", lambda: names(daemon) == set(wanted), deadline_sec,
+               show=lambda: names(daemon))
+
+
+def set_metadata(own, name, attributes):
+    flags = libvirtd.bindings().VIR_DOMAIN_AFFECT_LIVE
+    kind = libvirtd.bindings().VIR_DOMAIN_METADATA_ELEMENT
+    connection = own.open()
+    element = f"<policy {attributes}/>" if attributes is not None else None
+    connection.lookupByName(name).setMetadata(kind, element, "memfold" if element else None, NAMESPACE, flags)
+    connection.close()
+
+
+@tap.test
+def the_domains_that_run_are_known(context):
+    daemon, _own = context
+    wait_names(daemon, "test")
+    tap.equal(daemon.describe()[0]["libvirt_connected"], True, "libvirt_connected")
+
+
+@tap.test
+def a_changed_policy_is_taken_up_at_once(context):
+    daemon, own = context
+    set_metadata(own, "test", "merge='off' group='a'")
+    started = time.monotonic()
+    wait.until("the policy of test", lambda: daemon.domain("test")["merge"] == "off", 10, interval_sec=0.01)
+    tap.diag(f"taken up after {int((time.monotonic() - started) * 1000)} ms")
+    tap.equal(daemon.domain("test")["group"], "a", "group")
+    set_metadata(own, "test", "merge='never'")
+    wait.until("the refusal", lambda: "never" in daemon.domain("test").get("policy_error", ""), 10)
+    tap.equal(daemon.domain("test")["merge"], "auto", "merge of a refused policy")
+    set_metadata(own, "test", None)
+    wait.until("the default", lambda: "policy_error" not in daemon.domain("test"), 10)
+
+
+@tap.test
+def domains_that_come_and_go_are_followed(context):
+    daemon, own = context
+    connection = own.open()
+    three = connection.createXML(session.domain("three", UUID["three"]), 0)
+    wait_names(daemon, "test", "three")
+    path = daemon.path_of("three")
+    three.destroy()
+    wait_names(daemon, "test")
+    try:
+        daemon.call(path, "Domain", "Describe")
+    except memfoldd.Refused:
+        pass
+    else:
+        raise tap.Failed("the object of a domain that went is still there")
+    connection.lookupByName("test").destroy()
+    wait_names(daemon)
+    connection.lookupByName("test").create()
+    wait_names(daemon, "test")
+    connection.close()
+
+
+@tap.test
+def a_burst_of_changes_ends_with_the_last_one(context):
+    daemon, own = context
+    for number in range(50):
+        set_metadata(own, "test", f"priority='{number}'")
+    wait.until("the last priority", lambda: daemon.domain("test")["priority"] == 49, 20)
+
+
+@tap.test
+def a_killed_libvirtd_is_survived_and_found_again(context):
+    daemon, own = context
+    own.kill()
+    wait.until("the loss to be told", lambda: not daemon.describe()[0]["libvirt_connected"], 20)
+    reasons = [code for code, *_ in daemon.describe()[1]]
+    tap.check("libvirt-away" in reasons, f"reasons: {reasons}")
+    tap.equal(names(daemon), {"test"}, "domains while libvirt is away")
+    try:
+        daemon.set_policy("test", "merge", "off")
+    except memfoldd.Refused as refused:
+        tap.check("libvirt" in refused.message, f"message: {refused.message}")
+    else:
+        raise tap.Failed("a policy was set without libvirt")
+    own.start()
+    wait.until("the connection", lambda: daemon.describe()[0]["libvirt_connected"], 20)
+    wait_names(daemon, "test")
+    tap.equal(daemon.logged("connection to .* lost"), 1, "lines about the loss")
+    set_metadata(own, "test", "merge='on'")
+    wait.until("events to come again", lambda: daemon.domain("test")["merge"] == "on", 20)
+
+
+@tap.test
+def a_domain_that_went_meanwhile_is_forgotten(context):
+    daemon, own = context
+    connection = own.open()
+    connection.createXML(session.domain("three", UUID["three"]), 0)
+    connection.close()
+    wait_names(daemon, "test", "three")
+    own.kill()
+    wait.until("the loss to be told", lambda: not daemon.describe()[0]["libvirt_connected"], 20)
+    tap.check("three" in names(daemon), "three is forgotten before anybody can know")
+    own.start()
+    wait_names(daemon, "test")
+
+
+@tap.test
+def a_frozen_libvirtd_holds_up_neither_answers_nor_the_end(context):
+    daemon, own = context
+    own.freeze()
+    try:
+        started = time.monotonic()
+        tap.equal(names(daemon), {"test"}, "domains while libvirtd is frozen")
+        tap.equal(daemon.hook("start", "x", UUID["three"]), {"ok": True}, "answer to the hook")
+        tap.check(time.monotonic() - started < 5, "answers took more than five seconds")
+        wait.until("keepalive to notice", lambda: not daemon.describe()[0]["libvirt_connected"], 60)
+    finally:
+        own.thaw()
+    wait.until("the connection", lambda: daemon.describe()[0]["libvirt_connected"], 30)
+    wait_names(daemon, "test")
+    own.freeze()
+    try:
+        started = time.monotonic()
+        tap.equal(daemon.stop(), 0, "exit status")
+        tap.check(time.monotonic() - started < 10, "its end took more than ten seconds")
+    finally:
+        own.thaw()
+
+
+if __name__ == "__main__":
+    tap.main(context=surroundings)
