@@ -6,7 +6,8 @@
 #include "mf-test.h"
 
 #define UUID            "c7a5fdbd-edaf-9455-926a-d65c16db1809"
-#define DOMAIN(inside)  "<domain type='kvm'><name>vm1</name><uuid>" UUID "</uuid>" inside "</domain>"
+#define HEAD            "<name>vm1</name><uuid>" UUID "</uuid>"
+#define DOMAIN(inside)  "<domain type='kvm'>" HEAD inside "</domain>"
 #define BACKING(inside) DOMAIN("<memoryBacking>" inside "</memoryBacking>")
 #define CELL(access)    "<cell id='0' cpus='0' memory='64'" access "/>"
 #define CELLS(backing, cells)                                                                      \
