@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import re
-import time
+import signal
 
 import wait
 
@@ -55,23 +55,31 @@ def restore(saved):
             write(name, saved[name])
 
 
+def _flock_until(file, deadline_sec):
+    """Waits in the kernel's queue, where nobody starves; main thread only."""
+    def ring(*_):
+        raise wait.Timeout(f"KSM is in use: {LOCK} is held by another")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, deadline_sec)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 @contextlib.contextmanager
 def lock(deadline_sec=600.0, waiting=None):
-    """Holds the lock that says who may use KSM. Not to be nested. Calls waiting() once if another
+    """Holds the lock that says who may use KSM. Not to be nested. Calls waiting() if another
     has it."""
     with open(LOCK, "w", encoding="ascii") as file:
-        end = time.monotonic() + deadline_sec
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    raise wait.Timeout(f"KSM is in use: {LOCK} is held by another") from None
-                if waiting:
-                    waiting()
-                    waiting = None
-                time.sleep(0.1)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                waiting()
+            _flock_until(file, deadline_sec)
         yield
 
 
