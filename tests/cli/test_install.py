@@ -8,6 +8,8 @@ Usage: test_install.py MESON BUILD_ROOT COMPILER NAME=DIRECTORY... -- [TEST...]
 
 import contextlib
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -84,6 +86,26 @@ def no_file_names_another_folder(folder):
     unit = (place(folder, "unitdir") / "memfoldd.service").read_text(encoding="utf-8")
     tap.check(f"ExecStart={DIRS['sbindir']}/memfoldd\n" in unit, unit)
     tap.check(f"ExecStopPost={DIRS['sbindir']}/memfoldd --restore\n" in unit, unit)
+
+
+@tap.test
+def systemd_takes_the_unit(folder):
+    if not shutil.which("systemd-analyze"):
+        tap.skip("systemd-analyze is not installed")
+    text = (place(folder, "unitdir") / "memfoldd.service").read_text(encoding="utf-8")
+    unit = folder / "memfoldd.service"
+    for name in ("sbindir", "bindir"):  # the programs of this build are not where the unit says
+        text = re.sub(rf"={re.escape(DIRS[name])}/memfoldd?\b", "=/bin/true", text)
+    unit.write_text(text, encoding="utf-8")
+    result = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], text=True, check=False,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    complaints = [line for line in result.stdout.splitlines() if "memfoldd" in line]
+    tap.equal(complaints, [], "complaints")
+    result = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--threshold=20", str(unit)],
+                            text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    unit.unlink()
+    tap.diag(result.stdout.strip().splitlines()[-1].encode("ascii", "ignore").decode())
+    tap.equal(result.returncode, 0, "exposure above 2.0")
 
 
 @tap.test
