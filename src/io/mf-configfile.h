@@ -10,5 +10,6 @@
 #include "../core/mf-config.h"
 
 /* Reads path and its drop-ins and validates the whole.  NULL with MF_ERROR_INVALID (what is written
- * there is wrong; the message names the file) or another code when a file can't be read.  Blocks. */
+ * there is wrong; the message names the file) or another code when a file can't be read.  Blocks.
+ */
 MfConfig *mf_configfile_load(const char *path, GError **error);

@@ -3,9 +3,10 @@
  * libvirt: which domains run, what their metadata says, and a way to their monitors.
  *
  * Two connections: one for events and lists, one for monitor commands, since a frozen QEMU holds a
- * monitor call for thirty seconds and libvirt serves five requests a connection.  Both are opened in
- * workers, watched by keepalive, and opened again when they close; events lost in between are made up
- * for by listing.  The main loop is never blocked.  Signals are plain callbacks on the main context.
+ * monitor call for thirty seconds and libvirt serves five requests a connection.  Both are opened
+ * in workers, watched by keepalive, and opened again when they close; events lost in between are
+ * made up for by listing.  The main loop is never blocked.  Signals are plain callbacks on the main
+ * context.
  */
 #pragma once
 
@@ -26,11 +27,12 @@ typedef enum {
 
 typedef void (*MfVirtCallback)(MfVirtEvent event, const char *uuid, gpointer user_data);
 
-/* Starts connecting to uri (gvir_event_register() must have been called by main); returns at once. */
+/* Starts connecting to uri (gvir_event_register() must have been called by main); returns at once.
+ */
 MfVirt *mf_virt_new(const char *uri, MfVirtCallback callback, gpointer user_data);
 
-/* Closes; no callback comes after it returns.  Waits two seconds at most for a libvirtd that does not
- * answer. */
+/* Closes; no callback comes after it returns.  Waits two seconds at most for a libvirtd that does
+ * not answer. */
 void mf_virt_free(MfVirt *virt);
 
 /* Keeps the object, not its connections, for a worker that outlives mf_virt_free(). */
