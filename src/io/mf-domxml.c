@@ -180,7 +180,12 @@ read_document(const char *text, gsize length_bytes, GError **error)
                     MF_DOMXML_MAX_BYTES);
         return NULL;
     }
-    document = xmlCtxtReadMemory(context, text, (int)length_bytes, "domain.xml", NULL,
+    /* libvirt writes UTF-8; what a text says of its own encoding is not asked. */
+    if (!g_utf8_validate_len(text, length_bytes, NULL)) {
+        g_set_error_literal(error, MF_ERROR, MF_ERROR_INVALID, "domain XML: not UTF-8 text");
+        return NULL;
+    }
+    document = xmlCtxtReadMemory(context, text, (int)length_bytes, "domain.xml", "UTF-8",
                                  XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
     if (document == NULL) {
         const xmlError *cause = xmlCtxtGetLastError(context);

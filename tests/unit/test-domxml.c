@@ -150,6 +150,8 @@ test_refused(void)
     } cases[] = {
         {"", "0 bytes"},
         {"hello", "domain XML, line 1"},
+        {"\xff\xfe<\x01", "UTF-8"},
+        {"<domain><name>\xe4</name><uuid>" UUID "</uuid></domain>", "UTF-8"},
         {"<domain>", "domain XML, line 1"},
         {"<domain><name>a</name><uuid>" UUID "</uuid>", "domain XML"},
         {"<network><name>a</name><uuid>" UUID "</uuid></network>", "not <domain>"},
