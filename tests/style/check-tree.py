@@ -7,10 +7,8 @@ import re
 
 import tree
 
-# First folders that a file of this tree may name: the file system hierarchy's, and names that only look
-# like paths (QOM, D-Bus, GLib's test paths are left out by needing quotes or blanks before the slash).
-ROOTS = ("bin", "boot", "dev", "etc", "lib", "lib64", "opt", "proc", "run", "sbin", "sys", "tmp", "usr", "var")
-PERSONAL = re.compile(r"(?<![\w.}/)$*-])/(home|root|work|mnt|media|srv|Users|workspace|build)/[\w.]")
+# Folders of people and of machines, which the file system hierarchy does not know or leaves to the owner.
+PERSONAL = re.compile(r"(?<![\w.}/)$*-])/(home|work|Users|workspace)/[\w.]")
 SCRATCH = re.compile(r"(?<![\w.}/])/(?:var/)?tmp/[a-z]")
 ARCHIVE_HOSTS = re.compile(r"\b(?:deb|security|snapshot|archive|ftp|mirror|mirrors|ports|registry|pypi|proxy|files)"
                            r"(?:\.[a-z0-9-]+)*\.(?:debian|ubuntu|python|pythonhosted|npmjs|kernel)\.(?:org|com)\b")
