@@ -286,7 +286,7 @@ test_open(void)
 }
 
 #define ADD(path, function)                                                                        \
-    g_test_add("/root/" path, Scene, NULL, scene_open, function, scene_close)
+    g_test_add("/opener/" path, Scene, NULL, scene_open, function, scene_close)
 
 int
 main(int argc, char **argv)
@@ -296,12 +296,12 @@ main(int argc, char **argv)
     ADD("bad-paths", test_bad_paths);
     ADD("links", test_links);
     ADD("no-regular-file", test_no_regular_file);
-    g_test_add_func("/root/magic-links", test_magic_links);
+    g_test_add_func("/opener/magic-links", test_magic_links);
     ADD("write", test_write);
     ADD("refusals", test_refusals);
     ADD("replace", test_replace);
     ADD("lock", test_lock);
     ADD("list", test_list);
-    g_test_add_func("/root/open", test_open);
+    g_test_add_func("/opener/open", test_open);
     return g_test_run();
 }
