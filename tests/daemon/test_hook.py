@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The libvirt hook alone: what it tells, and that nothing makes it fail, print or outstay its budget.
 
+LATENCY_LIMIT_MSEC is what a call may take, 10; more where sanitizers make each process slow to start and end.
+
 Usage: test_hook.py HOOK LATENCY_LIMIT_MSEC [TEST...]
 """
 
@@ -22,7 +24,7 @@ import tap  # noqa: E402
 
 HOOK = sys.argv.pop(1)
 LATENCY_LIMIT_MSEC = int(sys.argv.pop(1))
-BUDGET_MSEC = 500
+BUDGET_MSEC = 500 + LATENCY_LIMIT_MSEC - 10
 MESSAGE_MAX_BYTES = 16384
 UUID = "c1b2a3d4-0001-4002-8003-123456789abc"
 FORWARDED = ("prepare", "start", "started", "stopped", "release", "reconnect", "migrate", "restore")
@@ -254,7 +256,7 @@ def bad_xml_is_told_to_nobody():
 @tap.test
 def a_large_xml_is_read_whole():
     with listening() as daemon:
-        tap.equal(in_budget(daemon.path, xml=domain_xml(extra="<disk/>" * 500000)), "", "stderr")
+        tap.equal(in_budget(daemon.path, xml=domain_xml(extra="<disk/>" * 150000)), "", "stderr")
         tap.equal(json.loads(daemon.received[0])["uuid"], UUID, "UUID")
 
 
