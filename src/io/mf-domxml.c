@@ -126,12 +126,11 @@ policy_text(const xmlNode *domain)
         return NULL;
     }
 
-    /* In a document of its own the copy gets the declarations that stood further up. */
+    /* A copy carries the declarations that it needs and that stood further up. */
     g_autoptr(xmlDoc) alone = xmlNewDoc((const xmlChar *)"1.0");
     g_autoptr(xmlBuffer) buffer = xmlBufferCreate();
     xmlNode *copy = xmlDocCopyNode(node, alone, 1);
     xmlDocSetRootElement(alone, copy);
-    xmlReconciliateNs(alone, copy);
     xmlNodeDump(buffer, alone, copy, 0, 0);
     return g_strdup((const char *)xmlBufferContent(buffer));
 }

@@ -169,6 +169,24 @@ test_query_ours(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_false(domain->merged_bytes.known);
 }
 
+/* What the kernel said of the process stands; QEMU's own figures only fill what is absent. */
+static void
+test_query_keeps_figures(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *domain = scene->domain;
+
+    domain->zero_bytes = MF_U64(11);
+    domain->rmap_items_pages = MF_U64(22);
+    domain->profit_bytes = MF_I64(33);
+    fake_qmp_expect(scene->fake, QUERY,
+                    INFO("\"mode\":\"on\",\"blocks\":[],\"process\":{\"merged\":1,\"zero\":2,"
+                         "\"tracked\":3,\"profit\":4}"));
+    g_assert_true(mf_qmp_query(&scene->qmp, MF_CAP_SET_MERGE, domain, &scene->error));
+    g_assert_cmpuint(domain->zero_bytes.value, ==, 11);
+    g_assert_cmpuint(domain->rmap_items_pages.value, ==, 22);
+    g_assert_cmpint(domain->profit_bytes.value, ==, 33);
+}
+
 static void
 test_mixed(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -262,6 +280,11 @@ test_set_stock(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     fake_qmp_expect(scene->fake, SET("dimm0", "false"), OK_ANSWER);
     g_assert_false(mf_qmp_set_mode(&scene->qmp, MF_CAP_BACKEND_MERGE, MF_MODE_OFF, &scene->error));
     mf_assert_error(scene->error, MF_ERROR_FAILED, "first");
+    fake_qmp_expect(scene->fake, LIST, OBJECTS);
+    fake_qmp_expect_failure(scene->fake, SET("pc.ram", "true"), MF_ERROR_TIMEOUT);
+    fake_qmp_expect_failure(scene->fake, SET("dimm0", "true"), MF_ERROR_GONE);
+    g_assert_false(mf_qmp_set_mode(&scene->qmp, MF_CAP_BACKEND_MERGE, MF_MODE_ON, &scene->error));
+    mf_assert_error(scene->error, MF_ERROR_TIMEOUT, "transport");
     g_assert_false(
         mf_qmp_set_mode(&scene->qmp, MF_CAP_BACKEND_MERGE, MF_MODE_FROZEN, &scene->error));
     mf_assert_error(scene->error, MF_ERROR_UNSUPPORTED, "frozen");
@@ -462,6 +485,7 @@ main(int argc, char **argv)
     ADD("probe-stock", test_probe_stock);
     ADD("probe-fails", test_probe_fails);
     ADD("query-ours", test_query_ours);
+    ADD("query-keeps-figures", test_query_keeps_figures);
     ADD("mixed", test_mixed);
     ADD("query-stock", test_query_stock);
     ADD("set-ours", test_set_ours);
