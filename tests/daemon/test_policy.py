@@ -76,7 +76,8 @@ def surroundings():
             daemon.start()
             wait.until("all domains", lambda: set(daemon.describe()[2]) == set(NAMES), 20)
             wait.until("their figures",
-                       lambda: all("saved_bytes" in d for d in daemon.describe()[2].values()), 20)
+                       lambda: all("saved_bytes" in d and d["reasons"] for d in daemon.describe()[2].values()),
+                       20)
             yield daemon
 
 
