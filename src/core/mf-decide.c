@@ -217,6 +217,25 @@ tell_state_of_switch(const MfDomain *domain, MfVerdict *verdict)
     }
 }
 
+/* A memory backend's property does not reach firmware, ROMs and video RAM.  What is still marked of
+ * a domain that is off is told, so that "off" promises no more than it does. */
+static void
+tell_what_stays_marked(const MfDomain *domain, MfVerdict *verdict)
+{
+    if (verdict->want == MF_MODE_OFF && domain->mode == MF_MODE_OFF &&
+        (domain->caps & SWITCH_CAPS) == MF_CAP_BACKEND_MERGE && domain->mergeable_bytes.known &&
+        domain->mergeable_bytes.value > 0) {
+        g_autofree char *left_text = mf_format_bytes(domain->mergeable_bytes.value);
+        take_reason(verdict->reasons,
+                    mf_reason_new(MF_REASON_SWITCH_UNSUPPORTED,
+                                  "add <nosharepages/> to its <memoryBacking> and start it again, "
+                                  "or use a QEMU with set-memory-merge",
+                                  "firmware, ROMs and video RAM (%s) still merge: its QEMU can "
+                                  "switch only its RAM",
+                                  left_text));
+    }
+}
+
 static MfVerdict *
 judge(const MfConfig *config, const MfDomain *domain)
 {
@@ -249,6 +268,7 @@ judge(const MfConfig *config, const MfDomain *domain)
         }
     } else {
         tell_state_of_switch(domain, verdict);
+        tell_what_stays_marked(domain, verdict);
     }
     return verdict;
 }

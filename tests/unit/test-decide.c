@@ -377,8 +377,20 @@ test_stock_qemu(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     MfDomain *domain = add_domain(scene, "vm", MF_MERGE_OFF);
 
     domain->caps = STOCK;
+    domain->mergeable_bytes = MF_U64(80 * MIB);
     decide(scene);
     g_assert_cmpint(action_on(scene, domain)->mode, ==, MF_MODE_OFF);
+    g_assert_false(is_told(scene, domain, MF_REASON_SWITCH_UNSUPPORTED));
+
+    /* Its video RAM stays marked, and nobody is told otherwise. */
+    domain->mode = MF_MODE_OFF;
+    domain->mergeable_bytes = MF_U64(16 * MIB);
+    decide(scene);
+    g_assert_null(action_on(scene, domain));
+    g_assert_true(is_told(scene, domain, MF_REASON_SWITCH_UNSUPPORTED));
+    domain->caps = ALL_CAPS;
+    decide(scene);
+    g_assert_false(is_told(scene, domain, MF_REASON_SWITCH_UNSUPPORTED));
 }
 
 #define ADD(path, function)                                                                        \
