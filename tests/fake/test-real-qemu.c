@@ -95,7 +95,7 @@ machine_start(Machine *machine, const char *program)
 {
     g_autoptr(GError) error = NULL;
 
-    machine->directory = g_dir_make_tmp("memfold-qemu-XXXXXX", &error);
+    machine->directory = g_dir_make_tmp("memfold-words-XXXXXX", &error);
     g_assert_no_error(error);
     g_autofree char *path = g_build_filename(machine->directory, "qmp", NULL);
     g_autofree char *monitor = g_strdup_printf("unix:%s,server=on,wait=off", path);
