@@ -98,6 +98,7 @@ def snapshot_during_scans(binary, scanning):
         merged = machine.merged_pages()
         with contextlib.suppress(wait.Timeout):
             machine.console.command("dirty", "DIRTY", timeout_sec=REWRITE_SEC)
+        tap.equal(ksm.read("run"), "1" if scanning else "0", "KSM's run (does another use KSM?)")
         path = os.path.join(folder, "saved")
         finish_snapshot(machine, stream, path)
         tap.equal(machine.console.verify(), 0, "bad pages of the guest that was saved")

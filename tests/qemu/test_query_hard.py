@@ -6,6 +6,7 @@ Two monitors at once, memory that comes and goes during a walk, a host that hide
 sandbox: QEMU must neither crash nor answer nonsense, and what cannot be read is absent.
 """
 
+import concurrent.futures
 import contextlib
 import json
 import subprocess
@@ -24,6 +25,7 @@ from machine import MIB, Machine, connect
 RAM_MIB = 64
 STRESS_SEC = 4
 STEP_MIB = 16
+QUIT_MIB = 128
 
 
 class Worker(threading.Thread):
@@ -56,6 +58,12 @@ def work(*steps):
             raise worker.failure
         tap.check(not worker.is_alive() and worker.count > 0, "a step hangs")
     tap.diag("rounds: " + " ".join(str(worker.count) for worker in workers))
+
+
+def send(stream, command, **arguments):
+    """Sends a QMP command and does not wait for its answer."""
+    message = {"execute": command, "arguments": arguments}
+    stream.sendall(json.dumps(message).encode() + b"\n")
 
 
 @tap.test
@@ -112,11 +120,9 @@ def a_client_may_leave_before_the_answer(binaries):
         machine.monitors[1].close()
         for _ in range(30):
             with machine.reach("qmp1", connect) as client:
-                for command, arguments in (("qmp_capabilities", {}),
-                                           ("set-memory-merge", {"mode": "off"}),
-                                           ("query-memory-merge", {"usage": True})):
-                    client.sendall(json.dumps({"execute": command,
-                                               "arguments": arguments}).encode() + b"\n")
+                send(client, "qmp_capabilities")
+                send(client, "set-memory-merge", mode="off")
+                send(client, "query-memory-merge", usage=True)
         tap.check(machine.qmp("query-memory-merge", usage=True)["blocks"], "no answer")
 
 
@@ -177,6 +183,35 @@ def under_the_sandbox_of_libvirt_all_works(binaries):
             machine.qmp("set-memory-merge", mode="frozen")
         tap.check(machine.alive(), "the sandbox killed QEMU")
         tap.equal(machine.marked(), [], "marked areas after off")
+
+
+@tap.test
+def quit_in_the_middle_of_off_ends_at_once(binaries):
+    with Machine(binaries.ours, memory_mib=QUIT_MIB + STEP_MIB, monitors=2) as machine:
+        machine.monitors[1].close()
+        machine.fill_merging(QUIT_MIB)
+        wait.until("memory to merge", lambda: machine.merged_pages() >= QUIT_MIB * 256)
+        with machine.reach("qmp1", connect) as unread:
+            send(unread, "qmp_capabilities")
+            send(unread, "set-memory-merge", mode="off")
+            machine.qmp("quit")
+            tap.equal(machine.process.wait(10), 0, "exit status")
+
+
+@tap.test
+def a_block_that_is_switched_may_be_deleted(binaries):
+    """`off` works on the block while its backend is deleted: the memory goes when `off` is done."""
+    with Machine(binaries.ours, memory_mib=RAM_MIB, monitors=2) as machine:
+        for _ in range(5):
+            machine.qmp("object-add", qom_type="memory-backend-ram", id="big",
+                        size=QUIT_MIB * MIB, prealloc=True)
+            ksm.wait_full_scans(2)
+            with concurrent.futures.ThreadPoolExecutor(1) as other:
+                off = other.submit(machine.monitors[1].execute, "set-memory-merge", mode="off")
+                machine.qmp("object-del", id="big")
+                off.result(60)
+            wait.until("the memory to go", lambda: not machine.sized_areas(QUIT_MIB * MIB), 10)
+            machine.qmp("set-memory-merge", mode="on")
 
 
 @tap.test

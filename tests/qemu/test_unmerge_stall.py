@@ -29,8 +29,8 @@ def the_main_loop_stalls_a_quarter_of_stock_at_most(binaries):
         for name in ("ours", "stock"):
             found = figures[name]
             tap.diag(f"{name}: worst stall {found['stall_usec_max']} us, all in "
-                     f"{found['total_usec']} us, {found['pings_count']} pings, "
-                     f"{found['idle_usec_max']} us before")
+                     f"{found['total_usec']} us; monitor {found['monitor_usec_max']} us; "
+                     f"{found['pings_count']} pings, {found['idle_usec_max']} us before")
             tap.check(found["merged_pages"] >= SIZE_MIB * 256, f"too little was merged: {found}")
             tap.equal(found["left_pages"], 0, f"pages still merged afterwards by {name}")
         if figures["stock_to_ours_permyriad"] >= 40000:

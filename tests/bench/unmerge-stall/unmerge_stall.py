@@ -3,10 +3,11 @@
 """How long does QEMU not answer while merged memory is made private again?
 
 Fills a stopped machine's memory with few distinct pages, lets ksmd merge all of it, and switches
-merging off while a second monitor asks `query-status` without a pause.  The longest wait for an
-answer is the longest time that the main loop, and with it every device that it serves, stood still.
-Stock has only the backend's property, our QEMU the command; both are measured the same way, one
-after the other.
+merging off.  Meanwhile the test protocol is pinged without a pause: the longest wait for an answer
+is the longest time that the main loop, and with it every device that it serves, stood still.  A
+second monitor asks `query-status`: QEMU obeys one monitor command at a time, so a command of ours
+that waits for its end lets the others wait too, while the guest goes on.  Stock has only the
+backend's property, our QEMU the command; both are measured the same way, one after the other.
 
 Prints one JSON object; all times in microseconds.  Hold the machine still for figures to publish:
 the ratio is what a busy host can tell.
@@ -42,23 +43,28 @@ def usec(seconds):
 
 
 class Pinger(threading.Thread):
-    """Asks a monitor for the machine's status, again and again; keeps the round-trip times."""
+    """Makes round trips, one after the other; keeps the time that each took."""
 
-    def __init__(self, monitor):
+    def __init__(self, round_trip):
         super().__init__(daemon=True)
-        self.monitor = monitor
+        self.round_trip = round_trip
         self.times_sec = []
         self.stopping = threading.Event()
+        self.start()
+        wait.until("pings to flow", lambda: len(self.times_sec) > 100)
+        self.before_count = len(self.times_sec)
 
     def run(self):
         while not self.stopping.is_set():
             started = time.monotonic()
-            self.monitor.execute("query-status")
+            self.round_trip()
             self.times_sec.append(time.monotonic() - started)
 
     def stop(self):
+        """Ends it; returns the longest times in seconds, before all pings flowed and since."""
         self.stopping.set()
         self.join()
+        return max(self.times_sec[:self.before_count]), max(self.times_sec[self.before_count:])
 
 
 def has_command(machine):
@@ -77,10 +83,8 @@ def measure(binary, size_mib):
                    0.5, machine.merged_pages)
         ksm.write("run", 0)
         merged_pages = machine.merged_pages()
-        pinger = Pinger(machine.monitors[1])
-        pinger.start()
-        wait.until("pings to flow", lambda: len(pinger.times_sec) > 100)
-        before = len(pinger.times_sec)
+        loop = Pinger(machine.ping)
+        monitor = Pinger(lambda: machine.monitors[1].execute("query-status"))
         started = time.monotonic()
         if has_command(machine):
             way = "set-memory-merge"
@@ -89,7 +93,8 @@ def measure(binary, size_mib):
             way = "qom-set merge"
             machine.qmp("qom-set", path="/objects/ram", property="merge", value=False)
         total_sec = time.monotonic() - started
-        pinger.stop()
+        idle_sec, stall_sec = loop.stop()
+        _, monitor_sec = monitor.stop()
         ksm.write("run", 1)
         return {
             "binary": binary,
@@ -97,9 +102,10 @@ def measure(binary, size_mib):
             "merged_pages": merged_pages,
             "left_pages": sum(a.bytes["KSM"] for a in machine.ram_areas()) // 4096,
             "total_usec": usec(total_sec),
-            "stall_usec_max": usec(max(pinger.times_sec[before:])),
-            "idle_usec_max": usec(max(pinger.times_sec[:before])),
-            "pings_count": len(pinger.times_sec) - before,
+            "stall_usec_max": usec(stall_sec),
+            "idle_usec_max": usec(idle_sec),
+            "monitor_usec_max": usec(monitor_sec),
+            "pings_count": len(loop.times_sec) - loop.before_count,
         }
 
 
