@@ -5,6 +5,8 @@ Four Linux guests: two ordinary ones, one with <nosharepages/>, one whose RAM is
 Two seeded guests beside them, for which the right answer is known to the page.
 """
 
+import os
+
 import ksm
 import pagemap
 import smaps
@@ -38,6 +40,11 @@ LINUX = (
     ("router", {"memfd_shared": True, "policy": {"merge": "on"}}),
 )
 SEEDED = (("seeded-1", {"policy": {"merge": "on"}}), ("seeded-2", {"policy": {"merge": "on"}}))
+
+
+def kernel_tells_merged():
+    """Whether smaps has a KSM line (Linux 6.7); without it memfold's merged figure is absent."""
+    return smaps.ksm_bytes(os.getpid()) is not None
 
 
 def merged_pages(running):

@@ -66,8 +66,10 @@ def every_domain_has_policy_and_figures(p):
     tap.equal(sorted(p.domains), sorted(
         ["web-1", "web-2", "vault", "router", "seeded-1", "seeded-2"]), "domains")
     for name, entry in p.domains.items():
-        for key in ("policy", "mergeable", "merged_pages", "saved_bytes"):
+        for key in ("policy", "mergeable", "saved_bytes"):
             tap.check(key in entry, f"{name} has no {key}")
+        tap.equal("merged_pages" in entry, p.json["kernel_tells_merged"],
+                  f"{name} has merged_pages exactly if the kernel tells")
     tap.check(p.json["host"]["saved_bytes"] > 0, "nothing is saved on the host")
 
 
@@ -83,14 +85,14 @@ def seeded_guests_are_merged_to_the_page(p):
 @tap.test
 def real_guests_share_more_than_their_pattern(p):
     for name in ("web-1", "web-2"):
-        tap.check(p.domain(name)["merged_pages"] > 24 * 256, f"{name} merged less than its pattern")
+        tap.check(p.domain(name)["counted_merged_pages"] > 24 * 256, f"{name} merged less than its pattern")
         tap.check(p.domain(name)["saved_bytes"] > 0, f"{name} saves nothing")
 
 
 @tap.test
 def nosharepages_wins(p):
     entry = p.domain("vault")
-    found = (entry["mergeable"], entry["merged_pages"], entry["saved_bytes"],
+    found = (entry["mergeable"], entry.get("merged_pages", 0), entry["saved_bytes"],
              entry["counted_merged_pages"])
     tap.equal(found, (False, 0, 0, 0), "mergeable, merged, saved and counted of vault")
     tap.check(any("nosharepages" in reason["text"] for reason in entry["reasons"]),
@@ -108,6 +110,8 @@ def shared_ram_is_explained(p):
 
 @tap.test
 def figures_are_those_of_the_page_tables(p):
+    if not p.json["kernel_tells_merged"]:
+        tap.skip("this kernel does not say what is merged now (Linux before 6.7)")
     for name, entry in p.domains.items():
         said, counted = entry["merged_pages"], entry["counted_merged_pages"]
         tap.check(abs(said - counted) * 50 <= counted,
@@ -129,7 +133,7 @@ def switching_off_reaches_zero_and_spares_others(p):
     tap.equal(off["ram_merged_pages"], 0, "merged pages of RAM afterwards")
     if not STOCK:
         tap.equal(off["merged_pages"], 0, "merged pages of the whole process afterwards")
-        tap.equal(off["reported_merged_pages"], 0, "merged pages that memfold reports afterwards")
+        tap.equal(off["reported_merged_pages"] or 0, 0, "merged pages that memfold reports afterwards")
     tap.equal(off["bad_pages"], 0, "wrong pages in the guest")
     tap.check(off["others_kept"], "others lost merged pages")
 

@@ -136,16 +136,18 @@ class Memfold:
         return next((d for d in self.status()["domains"] if d["name"] == name), {})
 
     def usage(self):
-        """What the daemon itself takes: resident bytes, and its share of one CPU since start."""
+        """What the daemon itself takes: resident bytes, those of them that are its own (the rest
+        are files, mostly libraries that libvirtd has mapped too), and its share of one CPU."""
         pid = self.process.pid
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            resident_bytes = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+            kib = {line.split(":")[0]: line.split()[1] for line in file if line.endswith(" kB\n")}
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             words = file.read().rpartition(")")[2].split()
         ticks_sec = os.sysconf("SC_CLK_TCK")
         cpu_sec = (int(words[11]) + int(words[12])) / ticks_sec
         age_sec = time.clock_gettime(time.CLOCK_BOOTTIME) - int(words[19]) / ticks_sec
-        return {"resident_bytes": resident_bytes,
+        return {"resident_bytes": int(kib["VmRSS"]) * 1024,
+                "anonymous_bytes": int(kib["RssAnon"]) * 1024,
                 "cpu_permyriad": int(cpu_sec * 10000 / max(age_sec, 0.01))}
 
     @property
