@@ -159,9 +159,10 @@ mf_qmp_answer_size(JsonObject *object, const char *name, guint64 *ret_value, GEr
 {
     JsonNode *node = json_object_get_member(object, name);
 
-    /* Beyond 2^63 the parser wraps to negative. */
+    /* Beyond 2^63 the parser wraps to negative, or (json-glib 1.10) stops at the largest number. */
     if (node == NULL || !JSON_NODE_HOLDS_VALUE(node) ||
-        json_node_get_value_type(node) != G_TYPE_INT64 || json_node_get_int(node) < 0) {
+        json_node_get_value_type(node) != G_TYPE_INT64 || json_node_get_int(node) < 0 ||
+        json_node_get_int(node) == G_MAXINT64) {
         return refuse(error, name, "is no size");
     }
     *ret_value = (guint64)json_node_get_int(node);
