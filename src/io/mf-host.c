@@ -15,6 +15,7 @@
 
 #define MEMINFO_MAX_BYTES (64 * 1024)
 #define COMM_MAX_BYTES    256
+#define STATUS_MAX_BYTES  (64 * 1024)
 #define CMDLINE_MAX_BYTES (2 * 1024 * 1024)
 
 /* ksmtuned is a shell script of the QEMU packages; virt-handler is KubeVirt's. */
@@ -49,8 +50,22 @@ manager_in_cmdline(MfRoot *root, const char *pid)
     return NULL;
 }
 
+/* Whether pid may write the knobs, by the second number of "Uid:" (proc_pid_status(5)).  Any user
+ * can name a process as he likes.  What can't be read counts as root's. */
+static gboolean
+is_of_root(MfRoot *root, const char *pid)
+{
+    g_autofree char *path = g_strdup_printf("proc/%s/status", pid);
+    g_autofree char *text = mf_root_read(root, path, STATUS_MAX_BYTES, NULL, NULL);
+    const char *line = text != NULL ? strstr(text, "\nUid:\t") : NULL;
+    const char *effective = line != NULL ? strchr(line + strlen("\nUid:\t"), '\t') : NULL;
+
+    return effective == NULL || g_str_has_prefix(effective, "\t0\t");
+}
+
+/* The manager that the process's comm or command line names; NULL when it is none. */
 static const char *
-manager_of_pid(MfRoot *root, const char *pid)
+manager_by_name(MfRoot *root, const char *pid)
 {
     g_autofree char *path = g_strdup_printf("proc/%s/comm", pid);
     g_autofree char *comm = mf_root_read(root, path, COMM_MAX_BYTES, NULL, NULL);
@@ -70,6 +85,14 @@ manager_of_pid(MfRoot *root, const char *pid)
         }
     }
     return NULL;
+}
+
+static const char *
+manager_of_pid(MfRoot *root, const char *pid)
+{
+    const char *manager = manager_by_name(root, pid);
+
+    return manager != NULL && is_of_root(root, pid) ? manager : NULL;
 }
 
 static gboolean

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the host has: memory (/proc/meminfo), and who else manages it (a running ksmtuned). */
+/* What the host has: memory (/proc/meminfo), and who of root's else manages it (ksmtuned). */
 #pragma once
 
 #include "../core/mf-types.h"

@@ -97,6 +97,31 @@ test_other_manager(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     }
 }
 
+/* Any user can call a process of his "ksmtuned". */
+static void
+test_other_manager_of_a_user(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const char *const arguments[] = {"/bin/bash", "/usr/sbin/ksmtuned", NULL};
+    static const struct {
+        const char *status;
+        const char *found;
+    } cases[] = {
+        {"Name:\tksmtuned\nUmask:\t0022\nUid:\t1000\t1000\t1000\t1000\nGid:\t0\t0\t0\t0\n", NULL},
+        {"Name:\tksmtuned\nUid:\t0\t1000\t0\t0\n", NULL},
+        {"Name:\tksmtuned\nUid:\t1000\t0\t0\t0\n", "ksmtuned"},
+        {"Name:\tksmtuned\nUid:\t0\t0\t0\t0\n", "ksmtuned"},
+        {"Name:\tksmtuned\n", "ksmtuned"},
+    };
+
+    fake_root_add_process(scene->fake, 500, "ksmtuned", arguments);
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("case %u", i);
+        fake_root_set_file(scene->fake, "proc/500/status", cases[i].status);
+        g_assert_true(mf_host_read(scene->root, scene->host, &scene->error));
+        g_assert_cmpstr(scene->host->other_manager, ==, cases[i].found);
+    }
+}
+
 static void
 test_ksm(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -300,6 +325,7 @@ main(int argc, char **argv)
     ADD("memory", test_memory);
     ADD("memory-unreadable", test_memory_unreadable);
     ADD("other-manager", test_other_manager);
+    ADD("other-manager-of-a-user", test_other_manager_of_a_user);
     ADD("ksm", test_ksm);
     ADD("ksm-old-kernel", test_ksm_old_kernel);
     ADD("ksm-missing", test_ksm_missing);
