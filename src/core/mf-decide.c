@@ -159,6 +159,13 @@ mf_decide_mode(const MfConfig *config, const MfPolicy *policy, gboolean nosharep
     if (cannot_merge) {
         return MF_MODE_UNKNOWN;
     }
+    if (memory_kind == MF_MEMORY_UNKNOWN) {
+        /* <nosharepages/> may stand in what could not be read. */
+        take_reason(reasons, mf_reason_new(MF_REASON_MODE_UNKNOWN, NULL,
+                                           "its XML could not be read, and may forbid merging: "
+                                           "left as it is"));
+        return MF_MODE_UNKNOWN;
+    }
     if (policy->merge == MF_MERGE_FREEZE) {
         take_reason(reasons, mf_reason_new(MF_REASON_POLICY, NULL,
                                            "policy merge=freeze: merged pages stay, no more are "

@@ -31,6 +31,7 @@ scene_open(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     scene->memory = mf_memory_new();
     scene->plan = NULL;
     scene->domain = mf_domain_new("00000000-0000-0000-0000-000000000001", "vm");
+    scene->domain->memory_kind = MF_MEMORY_ANONYMOUS;
     scene->domain->caps = MF_CAP_PROBED | MF_CAP_SET_MERGE;
     scene->domain->mode = MF_MODE_ON;
     g_ptr_array_add(scene->snapshot->domains, scene->domain);
