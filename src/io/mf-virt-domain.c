@@ -11,9 +11,10 @@
 #include "mf-qmp.h"
 
 void
-mf_virt_set_error(GError **error)
+mf_virt_set_error(virConnectPtr connection, GError **error)
 {
     int code = virGetLastErrorCode();
+    g_autofree char *message = g_strdup(virGetLastErrorMessage());
     MfError ours = MF_ERROR_FAILED;
 
     switch (code) {
@@ -40,7 +41,10 @@ mf_virt_set_error(GError **error)
     default:
         break;
     }
-    g_set_error(error, MF_ERROR, ours, "libvirt: %s", virGetLastErrorMessage());
+    if (connection && virConnectIsAlive(connection) == 0) {
+        ours = MF_ERROR_BUSY;
+    }
+    g_set_error(error, MF_ERROR, ours, "libvirt: %s", message);
 }
 
 /* The domain as far as libvirt knows it.  Facts that can't be read stay unknown, and what was wrong
@@ -58,7 +62,7 @@ domain_describe(virDomainPtr handle, GError **error)
     /* XML of a running domain holds its live metadata. */
     text = virDomainGetXMLDesc(handle, 0);
     if (!text || virDomainGetUUIDString(handle, uuid) < 0) {
-        mf_virt_set_error(error);
+        mf_virt_set_error(virDomainGetConnect(handle), error);
         return NULL;
     }
     domain = mf_domain_new(uuid, virDomainGetName(handle));
@@ -94,15 +98,16 @@ free_handles(virDomainPtr *handles)
 GPtrArray *
 mf_virt_list(MfVirt *virt, GError **error)
 {
-    g_autoptr(virConnect) connection = mf_virt_take(virt, MF_VIRT_FOR_LISTS, error);
+    g_autoptr(MfVirtLease) lease = mf_virt_lease(virt, MF_VIRT_FOR_DOMAINS, error);
     g_autoptr(GPtrArray) domains = g_ptr_array_new_with_free_func((GDestroyNotify)mf_domain_free);
     virDomainPtr *handles = NULL;
 
-    if (!connection) {
+    if (!lease) {
         return NULL;
     }
-    if (virConnectListAllDomains(connection, &handles, VIR_CONNECT_LIST_DOMAINS_ACTIVE) < 0) {
-        mf_virt_set_error(error);
+    if (virConnectListAllDomains(mf_virt_lease_get(lease), &handles,
+                                 VIR_CONNECT_LIST_DOMAINS_ACTIVE) < 0) {
+        mf_virt_set_error(mf_virt_lease_get(lease), error);
         return NULL;
     }
     for (gsize i = 0; handles[i]; i++) {
@@ -129,7 +134,7 @@ find_running(virConnectPtr connection, const char *uuid, GError **error)
     g_autoptr(virDomain) handle = virDomainLookupByUUIDString(connection, uuid);
 
     if (!handle) {
-        mf_virt_set_error(error);
+        mf_virt_set_error(connection, error);
         return NULL;
     }
     if (virDomainIsActive(handle) != 1) {
@@ -143,29 +148,29 @@ find_running(virConnectPtr connection, const char *uuid, GError **error)
 MfDomain *
 mf_virt_lookup(MfVirt *virt, const char *uuid, GError **error)
 {
-    g_autoptr(virConnect) connection = mf_virt_take(virt, MF_VIRT_FOR_LISTS, error);
+    g_autoptr(MfVirtLease) lease = mf_virt_lease(virt, MF_VIRT_FOR_DOMAINS, error);
     g_autoptr(virDomain) handle = NULL;
 
-    if (!connection) {
+    if (!lease) {
         return NULL;
     }
-    handle = find_running(connection, uuid, error);
+    handle = find_running(mf_virt_lease_get(lease), uuid, error);
     return handle ? domain_describe(handle, error) : NULL;
 }
 
 char *
 mf_virt_monitor(MfVirt *virt, const char *uuid, const char *command, GError **error)
 {
-    g_autoptr(virConnect) connection = mf_virt_take(virt, MF_VIRT_FOR_MONITORS, error);
+    g_autoptr(MfVirtLease) lease = mf_virt_lease(virt, MF_VIRT_FOR_MONITORS, error);
     g_autoptr(virDomain) handle = NULL;
     char *answer = NULL;
 
-    if (!connection) {
+    if (!lease) {
         return NULL;
     }
-    handle = virDomainLookupByUUIDString(connection, uuid);
+    handle = virDomainLookupByUUIDString(mf_virt_lease_get(lease), uuid);
     if (!handle || virDomainQemuMonitorCommand(handle, command, &answer, 0) < 0) {
-        mf_virt_set_error(error);
+        mf_virt_set_error(mf_virt_lease_get(lease), error);
         return NULL;
     }
     if (strlen(answer) > MF_QMP_MAX_BYTES) {
@@ -180,15 +185,15 @@ mf_virt_monitor(MfVirt *virt, const char *uuid, const char *command, GError **er
 gboolean
 mf_virt_set_policy(MfVirt *virt, const char *uuid, const MfPolicy *policy, GError **error)
 {
-    g_autoptr(virConnect) connection = mf_virt_take(virt, MF_VIRT_FOR_LISTS, error);
+    g_autoptr(MfVirtLease) lease = mf_virt_lease(virt, MF_VIRT_FOR_DOMAINS, error);
     g_autoptr(virDomain) handle = NULL;
     g_autofree char *element = mf_policy_to_xml(policy);
     unsigned int flags = VIR_DOMAIN_AFFECT_LIVE;
 
-    if (!connection) {
+    if (!lease) {
         return FALSE;
     }
-    handle = find_running(connection, uuid, error);
+    handle = find_running(mf_virt_lease_get(lease), uuid, error);
     if (!handle) {
         return FALSE;
     }
@@ -197,7 +202,7 @@ mf_virt_set_policy(MfVirt *virt, const char *uuid, const MfPolicy *policy, GErro
     }
     if (virDomainSetMetadata(handle, VIR_DOMAIN_METADATA_ELEMENT, element, MF_POLICY_KEY,
                              MF_POLICY_NS, flags) < 0) {
-        mf_virt_set_error(error);
+        mf_virt_set_error(mf_virt_lease_get(lease), error);
         return FALSE;
     }
     return TRUE;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the two halves of virt share: mf-virt.c keeps the connections, mf-virt-domain.c uses them.
+/*
+ * What the parts of virt share: mf-virt.c keeps and lends connections, mf-virt-link.c is one
+ * opening of libvirt, mf-virt-domain.c has the calls about domains.
  */
 #pragma once
 
@@ -8,16 +10,63 @@
 #include "mf-virt.h"
 
 typedef enum {
-    MF_VIRT_FOR_LISTS,    /* the connection that also carries the events */
-    MF_VIRT_FOR_MONITORS, /* the one that frozen QEMUs may hold up */
+    MF_VIRT_FOR_DOMAINS,  /* lists, look-ups, policies */
+    MF_VIRT_FOR_MONITORS, /* what a frozen QEMU may hold up */
+    MF_VIRT_N_PURPOSES,
 } MfVirtPurpose;
 
-/* A reference to one of the connections, to virConnectClose(); BUSY while not connected.  For any
- * thread. */
-virConnectPtr mf_virt_take(MfVirt *virt, MfVirtPurpose purpose, GError **error);
+typedef struct {
+    gatomicrefcount refs;
+    MfVirt *virt;
+    virConnectPtr events;
+    GPtrArray *idle[MF_VIRT_N_PURPOSES]; /* of virConnectPtr; virt's lock guards them */
+    int lifecycle_id;
+    int metadata_id;
+    int merge_id;
+} MfVirtLink;
 
-/* Sets error from libvirt's last error of this thread, as "libvirt: MESSAGE". */
-void mf_virt_set_error(GError **error);
+struct _MfVirt {
+    gatomicrefcount refs;
+    char *uri;
+    MfVirtCallback callback; /* NULL once freed; main context only */
+    gpointer user_data;
+    guint retry_id;
+    guint retry_msec;
+    char *last_error; /* what the last failed opening said, so that it is logged once */
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(virConnect, virConnectClose)
+    GMutex lock; /* guards link, which workers read */
+    MfVirtLink *link;
+};
+
+MfVirtLink *mf_virt_link_new(MfVirt *virt);
+MfVirtLink *mf_virt_link_ref(MfVirtLink *link);
+void mf_virt_link_unref(gpointer link);
+
+/* Connects and registers for events.  Blocks. */
+gboolean mf_virt_link_open(MfVirtLink *link, GError **error);
+
+/* A link must be closed, not only unreferenced: its registered callbacks hold it.  Blocks. */
+void mf_virt_link_close(MfVirtLink *link);
+
+/* Main context: the current link's connection was closed. */
+void mf_virt_link_lost(MfVirtLink *link);
+
+/* A connection that one worker has for itself.  Threads that share one wait for each other: with
+ * libvirt 9.0 a second request stayed unsent for five seconds (until keepalive woke the first
+ * thread) whenever the first one waited for a frozen QEMU. */
+typedef struct _MfVirtLease MfVirtLease;
+
+/* Opens a connection when none is idle; BUSY while libvirtd is away.  Blocks.  Any thread. */
+MfVirtLease *mf_virt_lease(MfVirt *virt, MfVirtPurpose purpose, GError **error);
+virConnectPtr mf_virt_lease_get(const MfVirtLease *lease);
+
+/* Gives the connection back.  For any thread. */
+void mf_virt_lease_end(MfVirtLease *lease);
+
+/* Sets error from libvirt's last error of this thread, as "libvirt: MESSAGE"; BUSY when connection
+ * (may be NULL) was cut. */
+void mf_virt_set_error(virConnectPtr connection, GError **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfVirtLink, mf_virt_link_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfVirtLease, mf_virt_lease_end)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomain, virDomainFree)

@@ -2,11 +2,11 @@
 /*
  * libvirt: which domains run, what their metadata says, and a way to their monitors.
  *
- * Two connections: one for events and lists, one for monitor commands, since a frozen QEMU holds a
- * monitor call for thirty seconds and libvirt serves five requests a connection.  Both are opened
- * in workers, watched by keepalive, and opened again when they close; events lost in between are
- * made up for by listing.  The main loop is never blocked.  Signals are plain callbacks on the main
- * context.
+ * One connection brings the events; each blocking call has a connection for itself, so that a
+ * frozen QEMU, which holds a monitor call for as long as it is frozen, holds up nobody else.  They
+ * are opened in workers, the first is watched by keepalive, and all are opened again when it
+ * closes; events lost in between are made up for by listing.  The main loop is never blocked.
+ * Signals are plain callbacks on the main context.
  */
 #pragma once
 
