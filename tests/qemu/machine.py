@@ -27,6 +27,9 @@ TESTS = pathlib.Path(__file__).resolve().parent.parent
 MIB = 1 << 20
 ANSWER_SEC = 30
 PR_SET_PDEATHSIG = 1
+# hw/i386/pc_piix.c of QEMU: RAM below 4 GiB, when all of it fits there and when not
+PC_LOW_MAX_BYTES = 0xe0000000
+PC_LOW_BYTES = 0xc0000000
 
 
 class MachineError(Exception):
@@ -164,9 +167,15 @@ class Machine:
         """A round trip through QEMU's main loop that no monitor command can hold up."""
         self._qtest_command("endianness")
 
-    def fill(self, first_bytes, size_bytes, value):
-        """Sets guest physical memory to one byte value."""
-        self._qtest_command(f"memset {first_bytes:#x} {size_bytes:#x} {value:#x}")
+    def _guest_address(self, offset_bytes):
+        """Where the guest sees this part of its RAM: `pc` leaves a hole for devices below 4 GiB."""
+        low_bytes = self.memory_bytes if self.memory_bytes < PC_LOW_MAX_BYTES else PC_LOW_BYTES
+        return offset_bytes if offset_bytes < low_bytes else offset_bytes - low_bytes + (1 << 32)
+
+    def fill(self, offset_bytes, size_bytes, value):
+        """Sets a part of RAM that does not cross the hole to one byte value."""
+        first = self._guest_address(offset_bytes)
+        self._qtest_command(f"memset {first:#x} {size_bytes:#x} {value:#x}")
 
     def fill_merging(self, size_mib, first_mib=1):
         """Fills whole MiB with 31 distinct pages, none of them zero, so that all can merge."""
@@ -175,7 +184,7 @@ class Machine:
 
     def holds_merging(self, size_mib, first_mib=1):
         """Whether fill_merging()'s contents are all there."""
-        return all(self._qtest_command(f"read {mib * MIB:#x} {MIB:#x}")
+        return all(self._qtest_command(f"read {self._guest_address(mib * MIB):#x} {MIB:#x}")
                    == "0x" + f"{1 + mib % 31:02x}" * MIB
                    for mib in range(first_mib, first_mib + size_mib))
 

@@ -249,10 +249,12 @@ def plugged_memory_follows_set_off(binaries):
 @tap.test
 def human_monitor_shows_each_block(binaries):
     with merged_machine(binaries.ours) as machine:
-        text = machine.hmp("info memory-merge")
-        for name in blocks_by_id(machine):
-            tap.check(name in text, f"{name} is missing in\n{text}")
-        tap.check("Error" not in text, text)
+        for line in ("info memory-merge", "info memory-merge -u"):
+            text = machine.hmp(line)
+            for name in blocks_by_id(machine):
+                tap.check(name in text, f"{name} is missing in\n{text}")
+            tap.check("rror" not in text, text)
+        tap.check(f"merged {MERGING_MIB} MiB" in text, f"no {MERGING_MIB} MiB merged in\n{text}")
 
 
 @tap.test
