@@ -109,11 +109,13 @@ on_looked_up(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
     g_autoptr(GError) error = NULL;
     g_autoptr(MfDomain) facts = g_task_propagate_pointer(G_TASK(result), &error);
     g_autofree Pending *pending = NULL;
+    g_autofree char *key = NULL;
 
     if (engine->stopped) {
         return;
     }
-    g_hash_table_steal_extended(engine->looking_up, lookup->uuid, NULL, (gpointer *)&pending);
+    g_hash_table_steal_extended(engine->looking_up, lookup->uuid, (gpointer *)&key,
+                                (gpointer *)&pending);
     if (facts) {
         mf_problems_note(engine->domain_problems, lookup->uuid, facts->name, NULL);
     } else {
