@@ -11,7 +11,6 @@
 #include <glib/gstdio.h>
 #include <libvirt-glib/libvirt-glib.h>
 #include <locale.h>
-#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,12 +21,12 @@
 #include "../io/mf-host.h"
 #include "mf-build.h"
 #include "mf-control.h"
+#include "mf-footprint.h"
 #include "mf-hookd.h"
 #include "mf-notify.h"
 
-#define EXIT_USAGE      2
-#define LOCK_NAME       "lock"
-#define MMAP_FROM_BYTES (128 * 1024)
+#define EXIT_USAGE 2
+#define LOCK_NAME  "lock"
 
 typedef struct {
     char *config_path;
@@ -196,6 +195,7 @@ on_ready(G_GNUC_UNUSED gpointer data)
 {
     g_message("ready");
     mf_notify_ready();
+    mf_footprint_keep_small();
 }
 
 static void
@@ -280,15 +280,6 @@ run(Daemon *daemon, GError **error)
     return TRUE;
 }
 
-/* The daemon is small and stays so: few arenas, and what smaps took goes back to the kernel. */
-static void
-keep_memory_small(void)
-{
-    mallopt(M_ARENA_MAX, 2);
-    mallopt(M_MMAP_THRESHOLD, MMAP_FROM_BYTES);
-    mallopt(M_TRIM_THRESHOLD, MMAP_FROM_BYTES);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -296,7 +287,7 @@ main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
     int status = 0;
 
-    keep_memory_small();
+    mf_footprint_limit();
     setlocale(LC_CTYPE, "");
     g_log_writer_default_set_use_stderr(TRUE);
     status = parse_options(&daemon, argc, argv);
