@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """On a kernel that cannot merge, QEMU says so, and everything else works as it always did.
 
-Such a kernel is not at hand, so a library in front of libc answers madvise() as it would (no-ksm.c).
+Such a kernel is not at hand: a library in front of libc answers madvise() as it would (no-ksm.c).
 """
 
 import os
