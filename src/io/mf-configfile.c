@@ -5,9 +5,9 @@
 
 #include "mf-error.h"
 
-/* Takes the place of *config; a missing file leaves it as it is. */
+/* Takes the place of *config; a missing file leaves it as it is where it may be missing. */
 static gboolean
-apply_file(MfConfig **config, const char *path, GError **error)
+apply_file(MfConfig **config, const char *path, gboolean may_be_missing, GError **error)
 {
     g_autofree char *text = NULL;
     gsize length_bytes = 0;
@@ -15,7 +15,7 @@ apply_file(MfConfig **config, const char *path, GError **error)
     MfConfig *next = NULL;
 
     if (!g_file_get_contents(path, &text, &length_bytes, &problem)) {
-        if (g_error_matches(problem, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+        if (may_be_missing && g_error_matches(problem, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
             return TRUE;
         }
         g_set_error(error, MF_ERROR,
@@ -72,11 +72,12 @@ mf_configfile_load(const char *path, GError **error)
     g_autoptr(MfConfig) config = mf_config_new();
     g_autoptr(GPtrArray) dropins = list_dropins(path, error);
 
-    if (!dropins || !apply_file(&config, path, error)) {
+    if (!dropins || !apply_file(&config, path, TRUE, error)) {
         return NULL;
     }
     for (guint i = 0; i < dropins->len; i++) {
-        if (!apply_file(&config, dropins->pdata[i], error)) {
+        /* A link that leads nowhere says nothing, and was surely meant to. */
+        if (!apply_file(&config, dropins->pdata[i], FALSE, error)) {
             return NULL;
         }
     }
