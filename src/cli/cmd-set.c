@@ -77,11 +77,12 @@ const MfCommand mf_command_set = {
     .name = "set",
     .arguments = "DOMAIN ATTR=VALUE...",
     .summary = "Change the policy of a running domain, now and for its next start",
-    .details = "Attributes:\n"
-               "  merge=on|off|freeze|auto|zero   what to do with its memory\n"
-               "  group=NAME                      merge only with domains of this group; empty: "
-               "the default\n"
-               "  priority=0..1000                the lower one gives way first\n"
-               "  boost=on|off                    scan it first after its start",
+    .details =
+        "Attributes:\n"
+        "  merge=on|off|freeze|auto|zero   what to do with its memory\n"
+        "  group=NAME                      merge only with domains of this group; empty: "
+        "the default\n"
+        "  priority=0..1000                the lower one gives way first (not acted on yet)\n"
+        "  boost=on|off                    scan it first after its start (not acted on yet)",
     .run = run,
 };
