@@ -3,14 +3,14 @@
  * Questions to QEMUs, a few at a time.
  *
  * One question is all that is said to one QEMU in one go: probe it, switch it, ask how its memory
- * is marked.  libvirt serves five requests a connection and a frozen QEMU holds one for as long as
- * it is frozen, so that no more than MF_MONITOR_CALLS_MAX are under way.
+ * is marked.  A frozen QEMU holds its call, and one of libvirtd's twenty workers, for as long as it
+ * is frozen; so no more than MF_MONITOR_CALLS_MAX are under way, and one for each domain.
  */
 #pragma once
 
 #include "../io/mf-virt.h"
 
-#define MF_MONITOR_CALLS_MAX 4
+#define MF_MONITOR_CALLS_MAX 8
 
 typedef struct _MfMonitor MfMonitor;
 
