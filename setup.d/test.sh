@@ -95,7 +95,7 @@ test_tier_style() {
     for check in "$MF_TOP"/tests/style/check-*; do
         [ -x "$check" ] || continue
         name=$(basename "${check%.*}")
-        try_logged "style-$name" "style: $name" timeout 120 "$check" || true
+        try_logged "style-$name" "style: $name" timeout 600 "$check" || true
         cp "$MF_LOGS/style-$name.log" "$MF_RESULTS/style-$name.tap"
     done
 }
