@@ -11,6 +11,8 @@
 
 #define LOOKUPS_MAX     3 /* of the five requests that libvirt serves a connection */
 #define LIST_RETRY_MSEC 2000
+/* For the sake of single domains that could not be read. */
+#define LIST_AGAIN_MSEC 30000
 #define HOLD_USEC       (30 * G_USEC_PER_SEC)
 
 /* What a worker is given, and who gets the answer. */
@@ -18,7 +20,8 @@ typedef struct {
     MfEngine *engine;
     MfVirt *virt;
     char *uuid;
-    MfPolicy *policy; /* to be set first, or NULL */
+    MfPolicy *policy;  /* to be set first, or NULL */
+    GPtrArray *unread; /* of MfDomain: what a list could not tell */
 } Lookup;
 
 /* A look-up under way, on the main context. */
@@ -34,6 +37,7 @@ lookup_free(gpointer data)
 {
     Lookup *lookup = data;
 
+    g_clear_pointer(&lookup->unread, g_ptr_array_unref);
     mf_policy_free(lookup->policy);
     g_free(lookup->uuid);
     mf_virt_unref(lookup->virt);
@@ -150,8 +154,9 @@ static void
 list_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
             G_GNUC_UNUSED GCancellable *cancellable)
 {
+    Lookup *lookup = data;
     GError *error = NULL;
-    GPtrArray *domains = mf_virt_list(((Lookup *)data)->virt, &error);
+    GPtrArray *domains = mf_virt_list(lookup->virt, &lookup->unread, &error);
 
     if (domains) {
         g_task_return_pointer(task, domains, (GDestroyNotify)g_ptr_array_unref);
@@ -160,9 +165,23 @@ list_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
     }
 }
 
+/* A domain that libvirt can't describe keeps what was known of it; if that is nothing, it is there,
+ * and nothing is done to it. */
+static void
+take_unread(MfEngine *engine, const MfDomain *unread)
+{
+    g_autofree char *what = g_strdup_printf("domain \"%s\"", unread->name);
+    g_autoptr(GError) why = g_error_new_literal(MF_ERROR, MF_ERROR_FAILED, unread->policy_error);
+
+    mf_problems_note(engine->domain_problems, unread->uuid, what, why);
+    if (!mf_registry_find(engine->registry, unread->uuid)) {
+        mf_registry_update(engine->registry, unread, MF_SOURCE_LIBVIRT, g_get_monotonic_time());
+    }
+}
+
 /* Whoever is known and not in the list went while libvirt was away. */
 static void
-take_list(MfEngine *engine, GPtrArray *listed, GHashTable *stopped)
+take_list(MfEngine *engine, GPtrArray *listed, GPtrArray *unread, GHashTable *stopped)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GPtrArray) known = mf_engine_dup_domains(engine);
@@ -172,7 +191,16 @@ take_list(MfEngine *engine, GPtrArray *listed, GHashTable *stopped)
 
         g_hash_table_add(seen, facts->uuid);
         if (!g_hash_table_contains(stopped, facts->uuid)) {
+            mf_problems_note(engine->domain_problems, facts->uuid, facts->name, NULL);
             take_facts(engine, facts, MF_SOURCE_LIBVIRT);
+        }
+    }
+    for (guint i = 0; i < unread->len; i++) {
+        const MfDomain *domain = unread->pdata[i];
+
+        g_hash_table_add(seen, domain->uuid);
+        if (!g_hash_table_contains(stopped, domain->uuid)) {
+            take_unread(engine, domain);
         }
     }
     for (guint i = 0; i < known->len; i++) {
@@ -200,7 +228,8 @@ on_list_retry(gpointer data)
 static void
 on_listed(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpointer data)
 {
-    MfEngine *engine = ((Lookup *)g_task_get_task_data(G_TASK(result)))->engine;
+    Lookup *lookup = g_task_get_task_data(G_TASK(result));
+    MfEngine *engine = lookup->engine;
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) listed = g_task_propagate_pointer(G_TASK(result), &error);
     g_autoptr(GHashTable) stopped = g_steal_pointer(&engine->stopped_while_listing);
@@ -212,13 +241,15 @@ on_listed(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpo
     }
     mf_problems_note(engine->domain_problems, "list", "list of domains", error);
     if (listed) {
-        take_list(engine, listed, stopped);
+        take_list(engine, listed, lookup->unread, stopped);
         mf_engine_domains_ask(engine);
     }
     if (again) {
         list_begin(engine);
-    } else if (!listed && mf_virt_is_connected(engine->virt) && engine->list_id == 0) {
-        engine->list_id = g_timeout_add(LIST_RETRY_MSEC, on_list_retry, engine);
+    } else if ((!listed || lookup->unread->len > 0) && mf_virt_is_connected(engine->virt) &&
+               engine->list_id == 0) {
+        engine->list_id =
+            g_timeout_add(listed ? LIST_AGAIN_MSEC : LIST_RETRY_MSEC, on_list_retry, engine);
     }
 }
 

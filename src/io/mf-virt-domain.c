@@ -95,12 +95,26 @@ free_handles(virDomainPtr *handles)
     g_free(handles);
 }
 
+static MfDomain *
+domain_unread(virDomainPtr handle, const GError *problem)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+    MfDomain *domain = NULL;
+
+    virDomainGetUUIDString(handle, uuid);
+    domain = mf_domain_new(uuid, virDomainGetName(handle));
+    domain->policy_error = g_strdup(problem->message);
+    return domain;
+}
+
 GPtrArray *
-mf_virt_list(MfVirt *virt, GError **error)
+mf_virt_list(MfVirt *virt, GPtrArray **ret_unread, GError **error)
 {
     g_autoptr(MfVirtLease) lease = mf_virt_lease(virt, MF_VIRT_FOR_DOMAINS, error);
     g_autoptr(GPtrArray) domains = g_ptr_array_new_with_free_func((GDestroyNotify)mf_domain_free);
+    g_autoptr(GPtrArray) unread = g_ptr_array_new_with_free_func((GDestroyNotify)mf_domain_free);
     virDomainPtr *handles = NULL;
+    gboolean cut = FALSE;
 
     if (!lease) {
         return NULL;
@@ -110,20 +124,24 @@ mf_virt_list(MfVirt *virt, GError **error)
         mf_virt_set_error(mf_virt_lease_get(lease), error);
         return NULL;
     }
-    for (gsize i = 0; handles[i]; i++) {
+    for (gsize i = 0; handles[i] && !cut; i++) {
         g_autoptr(GError) problem = NULL;
         MfDomain *domain = domain_describe(handles[i], &problem);
 
         if (domain) {
             g_ptr_array_add(domains, domain);
+        } else if (mf_error_is_busy(problem)) {
+            g_propagate_error(error, g_steal_pointer(&problem));
+            cut = TRUE;
         } else if (!mf_error_is_gone(problem)) {
-            g_propagate_prefixed_error(error, g_steal_pointer(&problem),
-                                       "domain \"%s\": ", virDomainGetName(handles[i]));
-            free_handles(handles);
-            return NULL;
+            g_ptr_array_add(unread, domain_unread(handles[i], problem));
         }
     }
     free_handles(handles);
+    if (cut) {
+        return NULL;
+    }
+    *ret_unread = g_steal_pointer(&unread);
     return g_steal_pointer(&domains);
 }
 

@@ -4,7 +4,7 @@
  *
  * libvirt calls back from whatever thread reads the socket at that moment, so every callback does
  * no more than post to the main context, and what comes from a link that is not the current one is
- * passed over.
+ * passed over, but for its loss: a link may be cut while it is still being opened.
  */
 #include "mf-virt-private.h"
 
@@ -63,7 +63,11 @@ post_deliver(gpointer data)
     Post *post = data;
     MfVirt *virt = post->link->virt;
 
-    if (!virt->callback || virt->link != post->link) {
+    if (!virt->callback) {
+        return G_SOURCE_REMOVE;
+    }
+    if (virt->link != post->link) {
+        post->link->lost |= post->event == MF_VIRT_DISCONNECTED;
         return G_SOURCE_REMOVE;
     }
     if (post->event == MF_VIRT_DISCONNECTED) {
@@ -166,16 +170,28 @@ mf_virt_link_close(MfVirtLink *link)
     }
 }
 
+virConnectPtr
+mf_virt_open_watched(const char *uri, GError **error)
+{
+    virConnectPtr connection = virConnectOpen(uri);
+
+    if (!connection) {
+        mf_virt_set_error(NULL, error);
+        return NULL;
+    }
+    /* Drivers that live in this process (test:///) don't know it; they can't be cut off either. */
+    virConnectSetKeepAlive(connection, KEEPALIVE_INTERVAL_SEC, KEEPALIVE_COUNT);
+    return connection;
+}
+
 static gboolean
 open_events(MfVirtLink *link, GError **error)
 {
-    link->events = virConnectOpen(link->virt->uri);
+    link->events = mf_virt_open_watched(link->virt->uri, error);
     if (!link->events) {
-        mf_virt_set_error(NULL, error);
         return FALSE;
     }
-    /* Drivers that live in this process (test:///) know neither; they can't be cut off either. */
-    virConnectSetKeepAlive(link->events, KEEPALIVE_INTERVAL_SEC, KEEPALIVE_COUNT);
+    /* The same drivers don't know this either. */
     if (virConnectRegisterCloseCallback(link->events, on_closed, mf_virt_link_ref(link),
                                         mf_virt_link_unref) < 0) {
         mf_virt_link_unref(link);

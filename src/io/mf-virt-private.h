@@ -19,6 +19,7 @@ typedef struct {
     gatomicrefcount refs;
     MfVirt *virt;
     virConnectPtr events;
+    gboolean lost; /* main context only: cut before it became the current one */
     GPtrArray *idle[MF_VIRT_N_PURPOSES]; /* of virConnectPtr; virt's lock guards them */
     int lifecycle_id;
     int metadata_id;
@@ -41,6 +42,9 @@ struct _MfVirt {
 MfVirtLink *mf_virt_link_new(MfVirt *virt);
 MfVirtLink *mf_virt_link_ref(MfVirtLink *link);
 void mf_virt_link_unref(gpointer link);
+
+/* A connection whose end is noticed when libvirtd freezes: a call that waits there then fails. */
+virConnectPtr mf_virt_open_watched(const char *uri, GError **error);
 
 /* Connects and registers for events.  Blocks. */
 gboolean mf_virt_link_open(MfVirtLink *link, GError **error);

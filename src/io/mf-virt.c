@@ -152,6 +152,18 @@ mf_virt_link_lost(MfVirtLink *link)
     virt->callback(MF_VIRT_DISCONNECTED, NULL, virt->user_data);
 }
 
+/* The same failure at every try is one line in the log. */
+static void
+open_failed(MfVirt *virt, const char *why)
+{
+    if (g_strcmp0(why, virt->last_error) != 0) {
+        g_warning("%s: %s; trying again", virt->uri, why);
+        g_free(virt->last_error);
+        virt->last_error = g_strdup(why);
+    }
+    retry_later(virt);
+}
+
 static void
 on_opened(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -167,12 +179,12 @@ on_opened(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
         return;
     }
     if (!opened) {
-        if (g_strcmp0(error->message, virt->last_error) != 0) {
-            g_warning("%s: %s; trying again", virt->uri, error->message);
-            g_free(virt->last_error);
-            virt->last_error = g_strdup(error->message);
-        }
-        retry_later(virt);
+        open_failed(virt, error->message);
+        return;
+    }
+    if (link->lost) {
+        link_drop(g_steal_pointer(&link), 0);
+        open_failed(virt, "libvirt: the connection was lost as soon as it was open");
         return;
     }
     g_clear_pointer(&virt->last_error, g_free);
@@ -260,10 +272,9 @@ mf_virt_lease(MfVirt *virt, MfVirtPurpose purpose, GError **error)
         return NULL;
     }
     if (!connection) {
-        connection = virConnectOpen(virt->uri);
+        connection = mf_virt_open_watched(virt->uri, error);
     }
     if (!connection) {
-        mf_virt_set_error(NULL, error);
         return NULL;
     }
     lease = g_new0(MfVirtLease, 1);

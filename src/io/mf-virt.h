@@ -4,9 +4,9 @@
  *
  * One connection brings the events; each blocking call has a connection for itself, so that a
  * frozen QEMU, which holds a monitor call for as long as it is frozen, holds up nobody else.  They
- * are opened in workers, the first is watched by keepalive, and all are opened again when it
- * closes; events lost in between are made up for by listing.  The main loop is never blocked.
- * Signals are plain callbacks on the main context.
+ * are opened in workers, watched by keepalive, and all are opened again when the first one closes;
+ * events lost in between are made up for by listing.  The main loop is never blocked.  Signals are
+ * plain callbacks on the main context.
  */
 #pragma once
 
@@ -44,9 +44,10 @@ gboolean mf_virt_is_connected(const MfVirt *virt);
 /* Blocking calls, for workers.  All give MF_ERROR_BUSY while not connected, GONE when the domain is
  * not running any more. */
 
-/* Running domains with uuid, name, policy, nosharepages, memory_kind filled (a refused policy gives
- * the default one and policy_error). */
-GPtrArray *mf_virt_list(MfVirt *virt, GError **error);
+/* Running domains (of MfDomain) with uuid, name, policy, nosharepages, memory_kind filled (a
+ * refused policy gives the default one and policy_error).  Those that libvirt names and does not
+ * describe come in ret_unread: nothing but uuid, name, and why in policy_error. */
+GPtrArray *mf_virt_list(MfVirt *virt, GPtrArray **ret_unread, GError **error);
 MfDomain *mf_virt_lookup(MfVirt *virt, const char *uuid, GError **error);
 
 /* A monitor command by libvirt (taints the domain with custom-monitor).  Fits MfQmpCall through a
