@@ -14,6 +14,8 @@ typedef struct {
     GDBusConnection *connection;
     char *sender;
     char *action_id;
+    guint32 polkit_flags;
+    guint32 uid;
 } Check;
 
 static void
@@ -64,15 +66,14 @@ on_uid(GObject *source, GAsyncResult *result, gpointer data)
     g_autoptr(GVariant) reply =
         g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
     g_auto(GVariantBuilder) subject = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sv}"));
-    guint32 uid = 0;
 
     if (!reply) {
         g_task_return_new_error(task, MF_ERROR, MF_ERROR_DENIED, "the bus does not know you: %s",
                                 error->message);
         return;
     }
-    g_variant_get(reply, "(u)", &uid);
-    if (uid == 0 || uid == getuid()) {
+    g_variant_get(reply, "(u)", &check->uid);
+    if (check->uid == 0 || check->uid == getuid()) {
         g_task_return_boolean(task, TRUE);
         return;
     }
@@ -81,21 +82,27 @@ on_uid(GObject *source, GAsyncResult *result, gpointer data)
                            "/org/freedesktop/PolicyKit1/Authority",
                            "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization",
                            g_variant_new("((sa{sv})sa{ss}us)", "system-bus-name", &subject,
-                                         check->action_id, NULL, ALLOW_INTERACTION, ""),
+                                         check->action_id, NULL, check->polkit_flags, ""),
                            G_VARIANT_TYPE("((bba{ss}))"), G_DBUS_CALL_FLAGS_NONE,
                            POLKIT_TIMEOUT_MSEC, NULL, on_polkit, g_steal_pointer(&task));
 }
 
 void
-mf_authority_check(GDBusConnection *connection, const char *sender, const char *action_id,
+mf_authority_check(GDBusMethodInvocation *invocation, const char *action_id,
                    GAsyncReadyCallback callback, gpointer user_data)
 {
+    GDBusConnection *connection = g_dbus_method_invocation_get_connection(invocation);
+    GDBusMessage *message = g_dbus_method_invocation_get_message(invocation);
+    const char *sender = g_dbus_method_invocation_get_sender(invocation);
     GTask *task = g_task_new(NULL, NULL, callback, user_data);
     Check *check = g_new0(Check, 1);
 
     check->connection = g_object_ref(connection);
     check->sender = g_strdup(sender);
     check->action_id = g_strdup(action_id);
+    if (g_dbus_message_get_flags(message) & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION) {
+        check->polkit_flags = ALLOW_INTERACTION;
+    }
     g_task_set_task_data(task, check, check_free);
     g_dbus_connection_call(connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
                            "org.freedesktop.DBus", "GetConnectionUnixUser",
@@ -104,7 +111,8 @@ mf_authority_check(GDBusConnection *connection, const char *sender, const char *
 }
 
 gboolean
-mf_authority_check_finish(GAsyncResult *result, GError **error)
+mf_authority_check_finish(GAsyncResult *result, guint *ret_uid, GError **error)
 {
+    *ret_uid = ((Check *)g_task_get_task_data(G_TASK(result)))->uid;
     return g_task_propagate_boolean(G_TASK(result), error);
 }

@@ -9,7 +9,8 @@
 
 #include <gio/gio.h>
 
-/* Asks whether sender (a unique bus name) may do action_id.  finish: FALSE with MF_ERROR_DENIED. */
-void mf_authority_check(GDBusConnection *connection, const char *sender, const char *action_id,
+/* Asks whether whoever sent the call may do action_id; polkit may ask a person only where the call
+ * allows it.  finish: FALSE with MF_ERROR_DENIED, else the caller's UID in ret_uid. */
+void mf_authority_check(GDBusMethodInvocation *invocation, const char *action_id,
                         GAsyncReadyCallback callback, gpointer user_data);
-gboolean mf_authority_check_finish(GAsyncResult *result, GError **error);
+gboolean mf_authority_check_finish(GAsyncResult *result, guint *ret_uid, GError **error);

@@ -7,7 +7,6 @@
 #include "mf-build.h"
 #include "mf-bus.h"
 #include "mf-describe.h"
-#include "mf-policy-edit.h"
 
 #define BUS_RETRY_SEC      5
 #define CHANGED_DELAY_MSEC 50
@@ -37,6 +36,8 @@ typedef struct {
     MfEngine *engine;
     GDBusMethodInvocation *invocation;
     char *uuid; /* of a domain's call */
+    char *name;
+    guint uid; /* of who sets a policy */
     char *attribute;
     char *value;
 } Call;
@@ -59,6 +60,7 @@ call_free(Call *call)
 {
     mf_engine_unref(call->engine);
     g_free(call->uuid);
+    g_free(call->name);
     g_free(call->attribute);
     g_free(call->value);
     g_free(call);
@@ -146,8 +148,9 @@ on_reload_checked(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer 
 {
     g_autofree Reload *reload = data;
     g_autoptr(GError) error = NULL;
+    guint uid = 0;
 
-    if (mf_authority_check_finish(result, &error) &&
+    if (mf_authority_check_finish(result, &uid, &error) &&
         reload->control->handlers.reload(reload->control->user_data, &error)) {
         g_dbus_method_invocation_return_value(reload->invocation, NULL);
     } else {
@@ -162,9 +165,7 @@ on_reload(G_GNUC_UNUSED MfBusHost *host, GDBusMethodInvocation *invocation, gpoi
 
     reload->control = data;
     reload->invocation = invocation;
-    mf_authority_check(g_dbus_method_invocation_get_connection(invocation),
-                       g_dbus_method_invocation_get_sender(invocation), MF_POLKIT_RELOAD,
-                       on_reload_checked, reload);
+    mf_authority_check(invocation, MF_POLKIT_RELOAD, on_reload_checked, reload);
     return TRUE;
 }
 
@@ -202,6 +203,8 @@ on_policy_set(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data
     g_autoptr(GError) error = NULL;
 
     if (mf_engine_set_policy_finish(result, &error)) {
+        g_message("domain \"%s\": policy %s=\"%s\" was set for UID %u", call->name, call->attribute,
+                  call->value, call->uid);
         g_dbus_method_invocation_return_value(call->invocation, NULL);
     } else {
         return_error(call->invocation, error);
@@ -213,10 +216,9 @@ on_set_policy_checked(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpoin
 {
     g_autoptr(Call) call = data;
     g_autoptr(GError) error = NULL;
-    g_autoptr(MfPolicy) policy = NULL;
     const MfDomain *domain = NULL;
 
-    if (!mf_authority_check_finish(result, &error)) {
+    if (!mf_authority_check_finish(result, &call->uid, &error)) {
         return_error(call->invocation, error);
         return;
     }
@@ -225,14 +227,9 @@ on_set_policy_checked(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpoin
         return_no_domain(call->invocation, call->uuid);
         return;
     }
-    policy = mf_policy_edit(domain, call->attribute, call->value, &error);
-    if (!policy) {
-        return_error(call->invocation, error);
-        return;
-    }
-    g_message("domain \"%s\": policy %s=\"%s\" is set for %s", domain->name, call->attribute,
-              call->value, g_dbus_method_invocation_get_sender(call->invocation));
-    mf_engine_set_policy(call->engine, call->uuid, policy, on_policy_set, call);
+    call->name = g_strdup(domain->name);
+    mf_engine_set_policy(call->engine, call->uuid, call->attribute, call->value, on_policy_set,
+                         call);
     g_steal_pointer(&call);
 }
 
@@ -244,9 +241,7 @@ on_set_policy(MfBusDomain *skeleton, GDBusMethodInvocation *invocation, const ch
 
     call->attribute = g_strdup(attribute);
     call->value = g_strdup(value);
-    mf_authority_check(g_dbus_method_invocation_get_connection(invocation),
-                       g_dbus_method_invocation_get_sender(invocation), MF_POLKIT_SET,
-                       on_set_policy_checked, call);
+    mf_authority_check(invocation, MF_POLKIT_SET, on_set_policy_checked, call);
     return TRUE;
 }
 
@@ -268,10 +263,19 @@ export_domain(MfControl *control, const MfDomain *domain)
     g_hash_table_insert(control->domains, g_strdup(domain->uuid), skeleton);
 }
 
+/* Whatever could not be exported need not be taken back. */
 static void
 unexport(gpointer skeleton)
 {
-    g_dbus_interface_skeleton_unexport(skeleton);
+    if (g_dbus_interface_skeleton_get_connection(skeleton)) {
+        g_dbus_interface_skeleton_unexport(skeleton);
+    }
+}
+
+static void
+unexport_and_free(gpointer skeleton)
+{
+    unexport(skeleton);
     g_object_unref(skeleton);
 }
 
@@ -348,7 +352,7 @@ drop_connection(MfControl *control)
     g_hash_table_remove_all(control->domains);
     if (control->connection) {
         g_signal_handler_disconnect(control->connection, control->closed_id);
-        g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(control->host));
+        unexport(control->host);
         g_clear_object(&control->connection);
     }
 }
@@ -363,6 +367,7 @@ try_later(MfControl *control, const char *why)
                   "is tried again every %d s",
                   why, BUS_RETRY_SEC);
     }
+    g_clear_handle_id(&control->retry_id, g_source_remove);
     control->retry_id = g_timeout_add_seconds(BUS_RETRY_SEC, on_retry, control);
     say_ready(control);
 }
@@ -384,6 +389,10 @@ on_name_requested(GObject *source, GAsyncResult *result, gpointer data)
     guint32 code = 0;
 
     if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+        return;
+    }
+    /* The bus went meanwhile, and on_closed() has seen to it. */
+    if (G_DBUS_CONNECTION(source) != control->connection) {
         return;
     }
     if (!reply) {
@@ -457,7 +466,7 @@ mf_control_new(MfEngine *engine, const MfControlHandlers *handlers, gpointer use
     control->handlers = *handlers;
     control->user_data = user_data;
     control->cancellable = g_cancellable_new();
-    control->domains = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unexport);
+    control->domains = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unexport_and_free);
     control->host = mf_bus_host_skeleton_new();
     mf_bus_host_set_version(control->host, MF_VERSION);
     g_signal_connect(control->host, "handle-describe", G_CALLBACK(on_host_describe), control);

@@ -8,19 +8,21 @@
 #include "mf-engine-private.h"
 
 #include "../core/mf-error.h"
+#include "mf-policy-edit.h"
 
 #define LOOKUPS_MAX     3 /* of the five requests that libvirt serves a connection */
 #define LIST_RETRY_MSEC 2000
 /* For the sake of single domains that could not be read. */
 #define LIST_AGAIN_MSEC 30000
-#define HOLD_USEC       (30 * G_USEC_PER_SEC)
 
 /* What a worker is given, and who gets the answer. */
 typedef struct {
     MfEngine *engine;
     MfVirt *virt;
     char *uuid;
-    MfPolicy *policy;  /* to be set first, or NULL */
+    char *attribute; /* of the policy, to be set to value */
+    char *value;
+    guint caps;        /* what the domain's QEMU can do */
     GPtrArray *unread; /* of MfDomain: what a list could not tell */
 } Lookup;
 
@@ -38,7 +40,8 @@ lookup_free(gpointer data)
     Lookup *lookup = data;
 
     g_clear_pointer(&lookup->unread, g_ptr_array_unref);
-    mf_policy_free(lookup->policy);
+    g_free(lookup->attribute);
+    g_free(lookup->value);
     g_free(lookup->uuid);
     mf_virt_unref(lookup->virt);
     mf_engine_unref(lookup->engine);
@@ -93,11 +96,8 @@ lookup_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
 {
     Lookup *lookup = data;
     GError *error = NULL;
-    MfDomain *facts = NULL;
+    MfDomain *facts = mf_virt_lookup(lookup->virt, lookup->uuid, &error);
 
-    if (!lookup->policy || mf_virt_set_policy(lookup->virt, lookup->uuid, lookup->policy, &error)) {
-        facts = mf_virt_lookup(lookup->virt, lookup->uuid, &error);
-    }
     if (facts) {
         g_task_return_pointer(task, facts, (GDestroyNotify)mf_domain_free);
     } else {
@@ -321,6 +321,7 @@ mf_engine_domains_start(MfEngine *engine)
 {
     engine->looking_up = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->lookups = mf_workers_new(LOOKUPS_MAX);
+    engine->settings = mf_workers_new(1);
     engine->virt = mf_virt_new(engine->config->libvirt_uri, on_virt_event, engine);
     engine->monitor = mf_monitor_new(engine->virt);
 }
@@ -330,6 +331,7 @@ mf_engine_domains_stop(MfEngine *engine)
 {
     g_clear_handle_id(&engine->list_id, g_source_remove);
     g_clear_pointer(&engine->monitor, mf_monitor_free);
+    g_clear_pointer(&engine->settings, mf_workers_free);
     g_clear_pointer(&engine->lookups, mf_workers_free);
     g_clear_pointer(&engine->virt, mf_virt_free);
     g_clear_pointer(&engine->looking_up, g_hash_table_unref);
@@ -360,18 +362,46 @@ mf_engine_find(const MfEngine *engine, const char *name_or_uuid)
     return mf_registry_find_any(engine->registry, name_or_uuid);
 }
 
+/* What is edited is what libvirt has now: somebody else may have just written it. */
+static void
+set_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
+           G_GNUC_UNUSED GCancellable *cancellable)
+{
+    Lookup *lookup = data;
+    GError *error = NULL;
+    g_autoptr(MfDomain) domain = mf_virt_lookup(lookup->virt, lookup->uuid, &error);
+    g_autoptr(MfPolicy) policy = NULL;
+    MfDomain *facts = NULL;
+
+    if (domain) {
+        domain->caps = lookup->caps;
+        policy = mf_policy_edit(domain, lookup->attribute, lookup->value, &error);
+    }
+    if (policy && mf_virt_set_policy(lookup->virt, lookup->uuid, policy, &error)) {
+        facts = mf_virt_lookup(lookup->virt, lookup->uuid, &error);
+    }
+    if (facts) {
+        g_task_return_pointer(task, facts, (GDestroyNotify)mf_domain_free);
+    } else {
+        g_task_return_error(task, error);
+    }
+}
+
 static void
 on_policy_set(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
 {
     GTask *outer = data;
-    MfEngine *engine = ((Lookup *)g_task_get_task_data(G_TASK(result)))->engine;
+    Lookup *lookup = g_task_get_task_data(G_TASK(result));
+    MfEngine *engine = lookup->engine;
     GError *error = NULL;
     g_autoptr(MfDomain) facts = g_task_propagate_pointer(G_TASK(result), &error);
 
     if (!facts) {
         g_task_return_error(outer, error);
     } else {
-        if (!engine->stopped && take_facts(engine, facts, MF_SOURCE_LIBVIRT)) {
+        /* A domain that stopped meanwhile stays away. */
+        if (!engine->stopped && mf_registry_find(engine->registry, lookup->uuid) &&
+            take_facts(engine, facts, MF_SOURCE_LIBVIRT)) {
             mf_engine_note_changed(engine);
         }
         g_task_return_boolean(outer, TRUE);
@@ -380,10 +410,11 @@ on_policy_set(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data
 }
 
 void
-mf_engine_set_policy(MfEngine *engine, const char *uuid, const MfPolicy *policy,
+mf_engine_set_policy(MfEngine *engine, const char *uuid, const char *attribute, const char *value,
                      GAsyncReadyCallback callback, gpointer user_data)
 {
     GTask *outer = g_task_new(NULL, NULL, callback, user_data);
+    const MfDomain *domain = mf_registry_find(engine->registry, uuid);
     g_autoptr(GTask) task = NULL;
     Lookup *lookup = NULL;
 
@@ -395,60 +426,16 @@ mf_engine_set_policy(MfEngine *engine, const char *uuid, const MfPolicy *policy,
         return;
     }
     lookup = lookup_new(engine, uuid);
-    lookup->policy = mf_policy_copy(policy);
+    lookup->attribute = g_strdup(attribute);
+    lookup->value = g_strdup(value);
+    lookup->caps = domain ? domain->caps : 0;
     task = g_task_new(NULL, NULL, on_policy_set, outer);
     g_task_set_task_data(task, lookup, lookup_free);
-    mf_workers_run(engine->lookups, task, lookup_thread);
+    mf_workers_run(engine->settings, task, set_thread);
 }
 
 gboolean
 mf_engine_set_policy_finish(GAsyncResult *result, GError **error)
-{
-    return g_task_propagate_boolean(G_TASK(result), error);
-}
-
-static void
-hold_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
-            G_GNUC_UNUSED GCancellable *cancellable)
-{
-    GError *error = NULL;
-
-    if (mf_apply_stop_ksmd(((MfEngine *)data)->apply, &error)) {
-        g_task_return_boolean(task, TRUE);
-    } else {
-        g_task_return_error(task, error);
-    }
-}
-
-void
-mf_engine_prepare(MfEngine *engine, const MfDomain *facts, GAsyncReadyCallback callback,
-                  gpointer user_data)
-{
-    g_autoptr(GTask) task = g_task_new(NULL, NULL, callback, user_data);
-    const MfHost *host = engine->snapshot ? &engine->snapshot->host : NULL;
-    MfMode mode = mf_decide_mode(engine->config, facts->policy, facts->nosharepages,
-                                 facts->memory_kind, FALSE, NULL);
-
-    /* With <nosharepages/> QEMU marks nothing; and who does not govern ksmd can't hold it. */
-    if (engine->stopped || mode != MF_MODE_OFF || facts->nosharepages || !engine->config->manage ||
-        (host && (host->other_manager || !host->run.known))) {
-        g_task_return_boolean(task, TRUE);
-        return;
-    }
-    mf_memory_hold(engine->memory, facts->uuid, g_get_monotonic_time() + HOLD_USEC);
-    mf_apply_hold(engine->apply);
-    mf_engine_kick(engine);
-    if (!host) {
-        /* Before the first tick nobody knows who governs; if it is memfold, it begins held. */
-        g_task_return_boolean(task, TRUE);
-        return;
-    }
-    g_task_set_task_data(task, mf_engine_ref(engine), (GDestroyNotify)mf_engine_unref);
-    g_task_run_in_thread(task, hold_thread);
-}
-
-gboolean
-mf_engine_prepare_finish(GAsyncResult *result, GError **error)
 {
     return g_task_propagate_boolean(G_TASK(result), error);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the parts of the engine share: mf-engine.c ticks, mf-engine-domains.c follows the domains,
- * mf-engine-monitor.c asks their QEMUs, mf-engine-accounts.c keeps the accounts.  All of it is of
- * the main context only.
+ * mf-engine-holds.c protects those that start, mf-engine-monitor.c asks their QEMUs,
+ * mf-engine-accounts.c keeps the accounts.  All of it is of the main context only.
  */
 #pragma once
 
@@ -46,6 +46,7 @@ struct _MfEngine {
     MfVirt *virt;
     MfMonitor *monitor;
     MfWorkers *lookups;
+    MfWorkers *settings; /* one at a time */
     MfProblems *domain_problems;
     GHashTable *looking_up;            /* uuid -> Lookup */
     GHashTable *stopped_while_listing; /* set of uuid; NULL while no list is under way */

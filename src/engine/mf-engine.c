@@ -75,21 +75,6 @@ mf_engine_note_changed(MfEngine *engine)
     mf_engine_tell_changed(engine);
 }
 
-void
-mf_engine_check_holds(MfEngine *engine, gint64 now_usec)
-{
-    GHashTableIter iter;
-    gpointer deadline_usec = NULL;
-
-    g_hash_table_iter_init(&iter, engine->memory->start_holds);
-    while (g_hash_table_iter_next(&iter, NULL, &deadline_usec)) {
-        if (*(gint64 *)deadline_usec > now_usec) {
-            return;
-        }
-    }
-    mf_apply_release(engine->apply);
-}
-
 typedef struct {
     MfEngine *engine;
     GPtrArray *domains; /* of MfDomain */

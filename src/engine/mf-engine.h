@@ -57,9 +57,11 @@ MfU64 mf_engine_get_accounts_age_msec(const MfEngine *engine, const char *uuid);
  * they take long), or could not be made so in time.  Always ends without error. */
 void mf_engine_refresh(MfEngine *engine, GAsyncReadyCallback callback, gpointer user_data);
 
-/* Writes a domain's policy to libvirt and takes it up; finish gives libvirt's error. */
-void mf_engine_set_policy(MfEngine *engine, const char *uuid, const MfPolicy *policy,
-                          GAsyncReadyCallback callback, gpointer user_data);
+/* Sets one attribute of the policy that libvirt has of a domain, and takes the result up.  Settings
+ * follow one another, so that none undoes what another one wrote.  finish gives libvirt's error or
+ * mf_policy_edit()'s. */
+void mf_engine_set_policy(MfEngine *engine, const char *uuid, const char *attribute,
+                          const char *value, GAsyncReadyCallback callback, gpointer user_data);
 gboolean mf_engine_set_policy_finish(GAsyncResult *result, GError **error);
 
 /* What the hook tells.  facts: uuid, name, nosharepages, memory_kind, policy, policy_error. */

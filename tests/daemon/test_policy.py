@@ -9,6 +9,7 @@ import pwd
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 import bus  # noqa: E402
@@ -29,12 +30,13 @@ bus = Gio.DBusConnection.new_for_address_sync(sys.argv[1], Gio.DBusConnectionFla
     Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION, None, None)
 arguments = GLib.Variant("(ss)", ("merge", "off")) if sys.argv[4] == "SetPolicy" else None
 try:
-    bus.call_sync("org.memfold1", sys.argv[2], sys.argv[3], sys.argv[4], arguments, None, 0, 25000, None)
+    bus.call_sync("org.memfold1", sys.argv[2], sys.argv[3], sys.argv[4], arguments, None,
+                  Gio.DBusCallFlags(int(sys.argv[5])), 25000, None)
     print("ok")
 except GLib.Error as error:
     print(Gio.DBusError.get_remote_error(error), error.message)
 """
-# An Authority of polkit's that says yes to one action and nothing to another.
+# An Authority of polkit's that says yes to one action, if it may ask a person, and no to all else.
 POLKIT = """
 import sys
 from gi.repository import Gio, GLib
@@ -164,6 +166,22 @@ def a_policy_is_set_attribute_by_attribute(daemon):
 
 
 @tap.test
+def settings_at_the_same_time_are_all_kept(daemon):
+    for number in range(5):
+        wanted = (("merge", ("on", "off")[number % 2]), ("group", f"g{number}"), ("priority", str(number)),
+                  ("boost", ("off", "on")[number % 2]))
+        setters = [threading.Thread(target=daemon.set_policy, args=("plain", *one)) for one in wanted]
+        for setter in setters:
+            setter.start()
+        for setter in setters:
+            setter.join()
+        found = daemon.domain("plain")
+        tap.equal([(name, found[name]) for name, _ in wanted],
+                  [("merge", wanted[0][1]), ("group", f"g{number}"), ("priority", number),
+                   ("boost", number % 2 == 1)], f"round {number}")
+
+
+@tap.test
 def a_refused_policy_is_mended_by_setting_it(daemon):
     daemon.set_policy("bad", "merge", "on")
     found = daemon.domain("bad")
@@ -198,10 +216,12 @@ def a_domain_that_does_not_run_is_not_found(daemon):
     tap.check("nobody" in message, f"the message: {message}")
 
 
-def as_nobody(daemon, path, interface, method):
+def as_nobody(daemon, path, interface, method, interactive=True):
+    """What a call by the user nobody comes to; polkit may ask a person only if it is interactive."""
     nobody = pwd.getpwnam("nobody")
     address = daemon.environment["DBUS_SYSTEM_BUS_ADDRESS"]
-    done = subprocess.run([sys.executable, "-c", STRANGER, address, path, f"org.memfold1.{interface}", method],
+    done = subprocess.run([sys.executable, "-c", STRANGER, address, path, f"org.memfold1.{interface}", method,
+                           "2" if interactive else "0"],
                           user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], text=True,
                           capture_output=True, check=False, timeout=60, cwd="/")
     return done.stdout.strip() or done.stderr
@@ -231,8 +251,13 @@ def polkit_may_let_others_change(daemon):
             tap.equal(polkit.stdout.readline(), "ready\n", "the stand-in for polkit")
             said = as_nobody(daemon, "/org/memfold1", "Host", "Reload")
             tap.check(said.startswith("org.memfold1.Error.Denied"), f"Reload, which polkit refuses: {said}")
+            said = as_nobody(daemon, path, "Domain", "SetPolicy", interactive=False)
+            tap.check(said.startswith("org.memfold1.Error.Denied"), f"a call that allows no question: {said}")
             tap.equal(as_nobody(daemon, path, "Domain", "SetPolicy"), "ok", "SetPolicy, which polkit allows")
             tap.equal(daemon.domain("tenant")["merge"], "off", "merge")
+            uid = pwd.getpwnam("nobody").pw_uid
+            tap.equal(daemon.logged(f'"tenant": policy merge="off" was set for UID {uid}'), 1, "lines about it")
+            tap.equal(daemon.logged(f"for UID {uid}"), 1, "lines about this user")
         finally:
             polkit.kill()
 
