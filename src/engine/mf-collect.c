@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mf-collect.h"
 
+#include <string.h>
+
 #include "../core/mf-error.h"
 #include "../io/mf-host.h"
 #include "../io/mf-ksm.h"
@@ -40,6 +42,26 @@ mf_problems_note(MfProblems *problems, const char *subject, const char *what, co
     }
     g_warning("%s: %s", what, error->message);
     g_hash_table_replace(problems->texts, g_strdup(subject), g_strdup(error->message));
+}
+
+static gboolean
+is_about(gpointer subject, G_GNUC_UNUSED gpointer text, gpointer uuid)
+{
+    const char *rest = g_str_has_prefix(subject, uuid) ? (char *)subject + strlen(uuid) : NULL;
+
+    return rest && (*rest == '\0' || *rest == '/');
+}
+
+void
+mf_problems_forget(MfProblems *problems, const char *uuid)
+{
+    g_hash_table_foreach_remove(problems->texts, is_about, (gpointer)uuid);
+}
+
+static gboolean
+is_of_nobody(gpointer subject, G_GNUC_UNUSED gpointer text, gpointer snapshot)
+{
+    return g_uuid_string_is_valid(subject) && !mf_snapshot_find(snapshot, subject);
 }
 
 static void
@@ -111,6 +133,7 @@ mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems 
 
     g_ptr_array_unref(snapshot->domains);
     snapshot->domains = g_ptr_array_ref(domains);
+    g_hash_table_foreach_remove(problems->texts, is_of_nobody, snapshot);
     mf_host_read(root, host, &host_error);
     mf_problems_note(problems, "host", "host", host_error);
     for (guint i = 0; i < domains->len; i++) {

@@ -22,10 +22,15 @@ void mf_problems_free(MfProblems *problems);
 void mf_problems_note(MfProblems *problems, const char *subject, const char *what,
                       const GError *error);
 
+/* Forgets all that is about the domain: what has uuid, or uuid and a slash, for the begin of its
+ * subject. */
+void mf_problems_forget(MfProblems *problems, const char *uuid);
+
 /* Takes domains (of MfDomain, copies with all that is known of them) into a new snapshot and reads
  * the host and their figures; a domain whose process is not found keeps pid 0 and no figures.
  * with_accounts also fills what smaps tells, and other_saved_bytes; a domain that has no accounts
- * yet gets them in any case.  Blocks. */
+ * yet gets them in any case.  Problems of domains that are not among them are forgotten.  Blocks.
+ */
 MfSnapshot *mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts,
                        MfProblems *problems);
 

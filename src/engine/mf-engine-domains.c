@@ -80,6 +80,7 @@ static void
 remove_domain(MfEngine *engine, const char *uuid)
 {
     mf_memory_release(engine->memory, uuid);
+    mf_problems_forget(engine->domain_problems, uuid);
     mf_engine_check_holds(engine, g_get_monotonic_time());
     if (mf_registry_remove(engine->registry, uuid)) {
         mf_engine_note_changed(engine);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From files to a snapshot: what is there is told, what is not is absent, and each trouble once. */
+#include "../../src/core/mf-error.h"
 #include "../../src/engine/mf-collect.h"
 #include "fakeroot.h"
 #include "logcatch.h"
@@ -169,6 +170,34 @@ test_trouble_is_told_once(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 }
 
 static void
+test_trouble_of_who_is_gone_is_forgotten(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    g_autoptr(GPtrArray) others = g_ptr_array_new_with_free_func((GDestroyNotify)mf_domain_free);
+
+    fake_root_add_domain(scene->fake, &vm_a);
+    fake_root_set_file(scene->fake, "proc/1001/ksm_stat", "ksm_zero_pages few\n");
+    collect(scene, TRUE);
+    mf_snapshot_free(mf_collect(scene->root, others, TRUE, scene->problems));
+    collect(scene, TRUE);
+    g_assert_cmpuint(log_catch_count(G_LOG_LEVEL_WARNING, "figures: *"), ==, 2);
+}
+
+static void
+test_forget(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    g_autoptr(GError) error = g_error_new_literal(MF_ERROR, MF_ERROR_FAILED, "broken");
+    const char *const subjects[] = {UUID_A, UUID_A "/qemu", UUID_B "/qemu", "list"};
+
+    for (guint round = 0; round < 2; round++) {
+        for (gsize i = 0; i < G_N_ELEMENTS(subjects); i++) {
+            mf_problems_note(scene->problems, subjects[i], "it", error);
+        }
+        mf_problems_forget(scene->problems, UUID_A);
+    }
+    g_assert_cmpuint(log_catch_count(G_LOG_LEVEL_WARNING, "it: broken"), ==, 6);
+}
+
+static void
 test_no_ksm(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
     fake_root_remove_ksm(scene->fake, NULL);
@@ -199,6 +228,8 @@ main(int argc, char **argv)
     add("a-new-domain-is-accounted-at-once", test_a_new_domain_is_accounted_at_once);
     add("who-is-switched-is-not-waited-for", test_who_is_switched_is_not_waited_for);
     add("trouble-is-told-once", test_trouble_is_told_once);
+    add("trouble-of-who-is-gone-is-forgotten", test_trouble_of_who_is_gone_is_forgotten);
+    add("forget", test_forget);
     add("no-ksm", test_no_ksm);
     return g_test_run();
 }
