@@ -166,6 +166,20 @@ take_lock(const Daemon *daemon, GError **error)
     return FALSE;
 }
 
+/* Whoever starts writes a journal of its own, which must not take a damaged one's place. */
+static void
+set_journal_aside(const Daemon *daemon)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (mf_journal_set_aside(daemon->journal, &error)) {
+        g_warning("it is kept as %s/%s; KSM's knobs stay as they are now",
+                  mf_root_get_path(daemon->runtime), MF_JOURNAL_BAD_NAME);
+    } else {
+        g_warning("%s", error->message);
+    }
+}
+
 /* Puts back what a dead memfoldd left.  FALSE when a knob could not be put back. */
 static gboolean
 restore_leftover(Daemon *daemon, GError **error)
@@ -305,6 +319,9 @@ main(int argc, char **argv)
         g_warning("%s", error->message);
         if (daemon.restore) {
             return EXIT_FAILURE;
+        }
+        if (mf_journal_is_empty(daemon.journal)) {
+            set_journal_aside(&daemon);
         }
         g_clear_error(&error);
     }

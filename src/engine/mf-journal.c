@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "../core/mf-error.h"
-#include "../core/mf-names.h"
 #include "../io/mf-ksm.h"
 
 #define JOURNAL_VERSION   1
@@ -167,6 +166,12 @@ mf_journal_load(MfJournal *journal, gint64 *ret_pid, GError **error)
         *ret_pid = g_key_file_get_int64(file, GROUP_HEAD, "pid", NULL);
     }
     return TRUE;
+}
+
+gboolean
+mf_journal_set_aside(MfJournal *journal, GError **error)
+{
+    return mf_root_rename(journal->runtime, MF_JOURNAL_NAME, MF_JOURNAL_BAD_NAME, error);
 }
 
 static gboolean

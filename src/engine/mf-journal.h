@@ -9,8 +9,11 @@
  */
 #pragma once
 
+#include "../core/mf-names.h"
 #include "../core/mf-plan.h"
 #include "../io/mf-root.h"
+
+#define MF_JOURNAL_BAD_NAME MF_JOURNAL_NAME ".bad"
 
 typedef struct _MfJournal MfJournal;
 
@@ -21,6 +24,10 @@ void mf_journal_free(MfJournal *journal);
 /* Reads what a dead memfoldd left.  A journal of another boot is removed, since its knobs are gone.
  * FALSE with error when there is one that can't be used.  ret_pid (of the dead one) may be NULL. */
 gboolean mf_journal_load(MfJournal *journal, gint64 *ret_pid, GError **error);
+
+/* Keeps one that can't be used as MF_JOURNAL_BAD_NAME, out of the way of the next one: an operator
+ * may read the former values in it. */
+gboolean mf_journal_set_aside(MfJournal *journal, GError **error);
 
 /* Whether any knob stands changed. */
 gboolean mf_journal_is_empty(const MfJournal *journal);

@@ -353,6 +353,22 @@ mf_root_lock(MfRoot *root, const char *path, GError **error)
 }
 
 gboolean
+mf_root_rename(MfRoot *root, const char *path, const char *new_name, GError **error)
+{
+    g_autofree char *name = NULL;
+    g_auto(AutoFd) parent = open_parent(root, path, &name, error);
+
+    if (parent < 0) {
+        return FALSE;
+    }
+    if (renameat(parent, name, parent, new_name) != 0) {
+        set_errno_error(error, root, path, "can't be renamed", errno);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
 mf_root_remove(MfRoot *root, const char *path, GError **error)
 {
     g_autofree char *name = NULL;

@@ -49,6 +49,9 @@ int mf_root_lock(MfRoot *root, const char *path, GError **error);
 /* Removes a file of our own; a missing one is success. */
 gboolean mf_root_remove(MfRoot *root, const char *path, GError **error);
 
+/* Gives a file of our own another name in the same directory, in place of what has that name. */
+gboolean mf_root_rename(MfRoot *root, const char *path, const char *new_name, GError **error);
+
 gboolean mf_root_exists(MfRoot *root, const char *path);
 
 /* Names of a directory, without "." and "..", NULL-terminated, sorted. */
