@@ -138,8 +138,8 @@ mf_apply_stop_ksmd(MfApply *apply, GError **error)
 
     g_mutex_lock(&apply->lock);
     now = mf_ksm_read_knob(apply->host, MF_KNOB_RUN, error);
-    stopped =
-        now && (strcmp(now, "1") != 0 || write_knob(apply, MF_KNOB_RUN, "0", &written, error));
+    stopped = now && (strcmp(now, "1") != 0 || !g_atomic_int_get(&apply->held) ||
+                      write_knob(apply, MF_KNOB_RUN, "0", &written, error));
     g_mutex_unlock(&apply->lock);
     if (written) {
         g_message("ksm run: 1 -> 0 (a domain that must not be merged is starting)");

@@ -27,7 +27,8 @@ guint mf_apply_knobs(MfApply *apply, const MfPlan *plan);
 void mf_apply_hold(MfApply *apply);
 void mf_apply_release(MfApply *apply);
 
-/* Stops ksmd if it runs (for a hold).  Blocks until it has finished its batch.  Any thread. */
+/* Stops ksmd if it runs and the hold still stands.  Blocks until it has finished its batch.  Any
+ * thread. */
 gboolean mf_apply_stop_ksmd(MfApply *apply, GError **error);
 
 /* From now on every write of a plan or a hold is refused (mf_apply_restore() still works). */

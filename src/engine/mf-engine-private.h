@@ -33,6 +33,7 @@ struct _MfEngine {
     guint kick_id;
     gboolean ticking;
     gboolean tick_again;
+    gboolean let_go; /* the next tick puts every knob back */
 
     /* mf-engine-accounts.c */
     MfSnapshot *accounts;

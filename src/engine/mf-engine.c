@@ -79,6 +79,7 @@ typedef struct {
     MfEngine *engine;
     GPtrArray *domains; /* of MfDomain */
     gint64 begun_usec;
+    gboolean lets_go;
 } Tick;
 
 static void
@@ -115,10 +116,16 @@ static void
 apply_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
              G_GNUC_UNUSED GCancellable *cancellable)
 {
-    MfEngine *engine = ((Tick *)data)->engine;
+    Tick *tick = data;
+    MfEngine *engine = tick->engine;
 
-    /* The main context replaces the plan only in the next tick. */
-    g_task_return_int(task, mf_apply_knobs(engine->apply, engine->plan));
+    /* The main context replaces plan and snapshot only in the next tick. */
+    if (tick->lets_go) {
+        mf_apply_restore(engine->apply, engine->snapshot->host.other_manager);
+    } else {
+        mf_apply_knobs(engine->apply, engine->plan);
+    }
+    g_task_return_boolean(task, TRUE);
 }
 
 static void
@@ -170,10 +177,13 @@ on_collected(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
     engine->plan = mf_decide(engine->config, snapshot, engine->memory);
     mf_engine_check_holds(engine, snapshot->taken_usec);
     mf_engine_domains_apply(engine, engine->plan);
-    if (has_knob_actions(engine->plan)) {
+    if (engine->let_go || has_knob_actions(engine->plan)) {
         g_autoptr(GTask) task = g_task_new(NULL, NULL, on_applied, NULL);
+        Tick *apply = tick_new(engine);
 
-        g_task_set_task_data(task, tick_new(engine), tick_free);
+        apply->lets_go = engine->let_go;
+        engine->let_go = FALSE;
+        g_task_set_task_data(task, apply, tick_free);
         g_task_run_in_thread(task, apply_thread);
     } else {
         tick_end(engine);
@@ -271,17 +281,16 @@ mf_engine_stop(MfEngine *engine)
 void
 mf_engine_set_config(MfEngine *engine, const MfConfig *config)
 {
-    gboolean lets_go = engine->config->manage && !config->manage;
-
     if (g_strcmp0(engine->config->libvirt_uri, config->libvirt_uri) != 0) {
         g_message("configuration: libvirt-uri takes effect when memfoldd is started again");
     }
+    /* Not here: a tick may be writing, and a write waits for ksmd. */
+    engine->let_go = !config->manage && (engine->let_go || engine->config->manage);
+    if (engine->let_go) {
+        mf_apply_release(engine->apply);
+    }
     mf_config_free(engine->config);
     engine->config = mf_config_copy(config);
-    if (lets_go) {
-        mf_apply_restore(engine->apply,
-                         engine->snapshot ? engine->snapshot->host.other_manager : NULL);
-    }
     if (engine->tick_id != 0) {
         g_source_remove(engine->tick_id);
         engine->tick_id = g_timeout_add(engine->config->tick_msec, on_tick, engine);

@@ -135,6 +135,13 @@ def a_damaged_journal_changes_nothing_and_is_told():
             tap.equal(status, 1, f"status of --restore with {bad!r}")
             tap.check("journal" in text, f"the message does not name the journal: {text}")
             tap.equal(host.knobs(), before, f"knobs with {bad!r}")
+        daemon.start()
+        with open(f"{path}.bad", encoding="utf-8") as file:
+            tap.equal(file.read(), bad, "the damaged one, set aside")
+        tap.equal(daemon.logged("kept as .*/journal.bad"), 1, "lines about it")
+        tap.equal(daemon.stop(), 0, "exit status")
+        tap.equal(host.knobs(), before, "knobs after the next one, which found them so")
+        tap.check(os.path.exists(f"{path}.bad"), "it is gone after a clean stop")
 
 
 @tap.test
@@ -211,6 +218,10 @@ def manage_false_leaves_the_knobs_alone_and_a_reload_lets_go_of_them():
         wait.until("the knobs to be put back",
                    lambda: host.knobs() == {k: str(fakehost.KSM[k]) for k in fakehost.KNOBS}, 20)
         tap.equal(daemon.describe()[0]["managed"], False, "managed")
+        tap.equal(os.path.exists(f"{daemon.runtime}/journal"), False, "a journal is left")
+        daemon.configure("[ksmd]\nmanage=true\n", dropin="50-mine")
+        daemon.reload()
+        wait.until("memfold to take over again", lambda: host.get("run") == "1", 20)
 
 
 @tap.test

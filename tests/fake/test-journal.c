@@ -244,6 +244,9 @@ test_hold(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     mf_apply_release(scene->apply);
     set_knobs(scene, "1", "2000");
     assert_knobs(scene, "1", "2000");
+    /* A hold that was let go before its turn came stops nothing. */
+    g_assert_true(mf_apply_stop_ksmd(scene->apply, NULL));
+    assert_knobs(scene, "1", "2000");
 }
 
 static void
