@@ -195,7 +195,7 @@ def quit_in_the_middle_of_off_ends_at_once(binaries):
             send(unread, "qmp_capabilities")
             send(unread, "set-memory-merge", mode="off")
             machine.qmp("quit")
-            tap.equal(machine.process.wait(10), 0, "exit status")
+            tap.equal(machine.process.wait(10), 0, f"exit status ({machine.stderr()})")
 
 
 @tap.test
