@@ -70,6 +70,7 @@ def surroundings():
         raise tap.Skip("no QEMU to test with: MEMFOLD_QEMU or MEMFOLD_STOCK_QEMU")
     with tempfile.TemporaryDirectory(prefix="memfold-daemon-") as folder, bus.private() as environment:
         with rig.Rig(PREFIX, emulator) as domains:
+            domains.refuse_strangers()
             with memfoldd.Memfoldd(environment, folder, uri="qemu:///system") as daemon:
                 daemon.configure("[ksmd]\nmanage=false\n")
                 scene = Scene(domains, daemon)

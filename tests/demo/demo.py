@@ -241,6 +241,7 @@ def perform(demo):
             rig.Rig(scene.PREFIX, options.emulator, memfold.program("50-memfold")))
         whose = "our own, for as long as the demo runs" if surroundings.libvirtd.own else "found"
         screen.say(f"libvirt {libvirtd.URI}: {whose}; accelerator: {surroundings.accel}")
+        surroundings.refuse_strangers()
         folders = [surroundings.work]
         if not os.path.exists(RUNTIME):
             folders.append(RUNTIME)

@@ -148,6 +148,15 @@ class Rig:
             raise RuntimeError(f"virsh {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
 
+    def refuse_strangers(self):
+        """To be called before a memfoldd is started, which governs every domain of a libvirt: raises
+        RuntimeError when one runs that is not the rig's."""
+        names = sorted(d.name() for d in self.connection.listAllDomains()
+                       if d.isActive() and not d.name().startswith(self.prefix))
+        if names:
+            raise RuntimeError(f"other domains run here ({', '.join(names)}), and memfoldd would "
+                               "govern them, too; end them first, or use a host without any")
+
     def power_off(self, running, deadline_sec=30.0):
         """Has the guest power itself off, and waits until the domain is gone."""
         running.console.off()

@@ -14,6 +14,7 @@ sys.path.insert(0, HERE)
 import domain
 import guest
 import pagemap
+import rig
 import smaps
 import tap
 import wait
@@ -122,6 +123,32 @@ def pagemap_counts_present_pages():
     except PermissionError:
         tap.skip("frames are for root only")
     tap.equal((seen.present, seen.ksm), (3, 0), "present and merged pages")
+
+
+class Stub:
+    """A libvirt connection with domains, {name: active}."""
+
+    def __init__(self, domains):
+        self.domains = domains
+
+    def listAllDomains(self):
+        return [type("Domain", (), {"name": lambda _, n=name: n, "isActive": lambda _, a=active: a})()
+                for name, active in self.domains.items()]
+
+
+@tap.test
+def a_rig_is_not_shared_with_strangers():
+    own = rig.Rig.__new__(rig.Rig)
+    own.prefix = "mine-"
+    own.libvirtd = type("Used", (), {"connection": Stub({"mine-a": True, "idle": False})})()
+    own.refuse_strangers()
+    own.libvirtd.connection.domains["web"] = True
+    try:
+        own.refuse_strangers()
+    except RuntimeError as refused:
+        tap.check("(web)" in str(refused), f"who is named: {refused}")
+    else:
+        raise tap.Failed("a stranger was not seen")
 
 
 @tap.test
