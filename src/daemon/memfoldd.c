@@ -209,7 +209,6 @@ on_ready(G_GNUC_UNUSED gpointer data)
 {
     g_message("ready");
     mf_notify_ready();
-    mf_footprint_keep_small();
 }
 
 static void
