@@ -3,9 +3,11 @@
 """memfoldd and its libvirtd: events, restarts, freezes.  A libvirtd of our own, with its test driver."""
 
 import contextlib
+import os
 import pathlib
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
@@ -136,6 +138,42 @@ def a_domain_that_went_meanwhile_is_forgotten(context):
     wait.until("the loss to be told", lambda: not daemon.describe()[0]["libvirt_connected"], 20)
     tap.check("three" in names(daemon), "three is forgotten before anybody can know")
     own.start()
+    wait_names(daemon, "test")
+
+
+@tap.test
+def a_call_that_a_frozen_libvirtd_holds_ends(context):
+    """A frozen one never closes its sockets; whoever waits on one must not wait for ever."""
+    daemon, own = context
+    daemon.set_policy("test", "priority", "1")
+    refused = []
+
+    def set_policy():
+        try:
+            daemon.set_policy("test", "priority", "2")
+        except memfoldd.Refused as error:
+            refused.append(error)
+
+    own.freeze()
+    setter = threading.Thread(target=set_policy)
+    setter.start()
+    try:
+        wait.until("keepalive to notice", lambda: not daemon.describe()[0]["libvirt_connected"], 60)
+        os.makedirs(f"{own.folder}-new")
+        with session.Libvirtd(f"{own.folder}-new") as new:
+            os.unlink(own.socket)
+            os.symlink(new.socket, own.socket)
+            wait.until("the connection to a new one", lambda: daemon.describe()[0]["libvirt_connected"], 30)
+            wait_names(daemon, "test")
+            daemon.set_policy("test", "priority", "3")
+            tap.equal(daemon.domain("test")["priority"], 3, "priority")
+            setter.join(30)
+            tap.equal(len(refused), 1, "settings that the frozen one held and were refused")
+    finally:
+        own.kill()
+        os.unlink(own.socket)
+        own.start()
+    wait.until("the first one again", lambda: daemon.describe()[0]["libvirt_connected"], 30)
     wait_names(daemon, "test")
 
 

@@ -18,6 +18,8 @@ import tap  # noqa: E402
 import wait  # noqa: E402
 
 UUID = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+OFF = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="off"/>'
 MERGING = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="on" group="shared"/>'
 # As an operator may have left them; none is what memfold wants. Entering an advisor's mode, or leaving
 # it, makes the kernel set pages_to_scan.
@@ -74,6 +76,22 @@ def the_next_one_takes_over_from_one_that_was_killed():
     with governing() as (daemon, before):
         daemon.kill()
         daemon.start()
+        wait.until("ksmd to be started again", lambda: ksm.read("run") == "1", 20)
+        tap.equal(daemon.stop(), 0, "exit status")
+        tap.equal(ksm.knobs(), before, "knobs")
+
+
+@tap.test
+def ksmd_stands_while_a_domain_starts_that_must_not_be_merged():
+    with governing() as (daemon, before):
+        tap.equal(ksm.read("run"), "1", "run before")
+        daemon.hook("prepare", "vm2", OTHER, policy=OFF)
+        tap.equal(ksm.read("run"), "0", "run when the hook has its answer")
+        scans = ksm.read("full_scans"), ksm.read("pages_scanned")
+        wait.until("ticks to go by", lambda: "start-hold" in [c for c, *_ in daemon.describe()[1]], 20)
+        tap.equal((ksm.read("full_scans"), ksm.read("pages_scanned")), scans, "what ksmd has done since")
+        tap.equal(ksm.read("run"), "0", "run while it is held")
+        daemon.hook("release", "vm2", OTHER)
         wait.until("ksmd to be started again", lambda: ksm.read("run") == "1", 20)
         tap.equal(daemon.stop(), 0, "exit status")
         tap.equal(ksm.knobs(), before, "knobs")
