@@ -21,6 +21,37 @@ UUID = "11111111-1111-4111-8111-111111111111"
 MERGING = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="on" group="shared"/>'
 
 
+# A bus that goes while the name is asked for, the first time, and then stays. It prints a line for each
+# connection and each request.
+FICKLE_BUS = """
+import sys
+from gi.repository import Gio, GLib
+XML = '''<node><interface name="org.freedesktop.DBus"><method name="Hello"><arg type="s" direction="out"/></method>
+<method name="RequestName"><arg type="s" direction="in"/><arg type="u" direction="in"/>
+<arg type="u" direction="out"/></method></interface></node>'''
+seen = []
+def on_call(connection, _sender, _path, _interface, method, _arguments, invocation):
+    if method == "Hello":
+        invocation.return_value(GLib.Variant("(s)", (f":1.{len(seen)}",)))
+    elif len(seen) == 1:
+        print("asked", flush=True)
+        connection.close(None, None)
+    else:
+        print("asked", flush=True)
+        invocation.return_value(GLib.Variant("(u)", (1,)))
+def on_connection(_server, connection):
+    seen.append(connection)
+    print("connected", flush=True)
+    connection.register_object("/org/freedesktop/DBus", Gio.DBusNodeInfo.new_for_xml(XML).interfaces[0], on_call)
+    return True
+server = Gio.DBusServer.new_sync(sys.argv[1], Gio.DBusServerFlags.NONE, Gio.dbus_generate_guid(), None, None)
+server.connect("new-connection", on_connection)
+server.start()
+print("ready", flush=True)
+GLib.MainLoop().run()
+"""
+
+
 @contextlib.contextmanager
 def surroundings():
     """(environment of a private bus, folder, fake host, URI with one domain that should merge)"""
@@ -188,6 +219,25 @@ def a_bus_that_comes_later_is_used():
             os.symlink(address.removeprefix("unix:path=").partition(",")[0], path)
             daemon.wait_log("org.memfold1 is owned now")
             tap.check("vm1" in daemon.describe()[2], "vm1 is not told of")
+
+
+@tap.test
+def a_bus_that_goes_while_the_name_is_asked_for_is_connected_to_once():
+    with surroundings() as (environment, folder, host, uri):
+        address = f"unix:path={folder}/fickle"
+        with subprocess.Popen([sys.executable, "-c", FICKLE_BUS, address], text=True,
+                              stdout=subprocess.PIPE) as fickle:
+            try:
+                tap.equal(fickle.stdout.readline(), "ready\n", "the fickle bus")
+                with memfoldd.Memfoldd({**environment, "DBUS_SYSTEM_BUS_ADDRESS": address}, folder,
+                                       host.root, uri) as daemon:
+                    daemon.start()
+                    daemon.wait_log("org.memfold1 is owned now")
+                    tap.equal(daemon.stop(), 0, "exit status")
+            finally:
+                fickle.kill()
+            said = fickle.stdout.read().split()
+        tap.equal(said, ["connected", "asked"] * 2, "what the bus saw")
 
 
 @tap.test
