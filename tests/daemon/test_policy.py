@@ -137,6 +137,7 @@ def the_object_of_a_domain_says_the_same(daemon):
 
 @tap.test
 def what_is_unknown_is_absent(daemon):
+    wait.until("the probe to end", lambda: "switch" in daemon.domain("plain"), 20)
     found = daemon.domain("plain")
     tap.equal(found["switch"], "none", "switch, without a QEMU to ask")
     tap.equal("mode" in found, False, "a mode that nobody told")
