@@ -27,6 +27,8 @@ default-group=shared
 
 [ksmd]
 cpu-budget-permyriad=8000
+# Where ksmd's CPU time can't be read (in a PID namespace of its own), this is the whole rate.
+min-pages-to-scan=2000
 
 [daemon]
 tick-msec=500
