@@ -6,6 +6,7 @@ set -euo pipefail
 
 QUEUE=$(cd "$(dirname "$0")" && pwd)
 EMULATOR=qemu-system-x86_64
+QTEST=memory-merge-test
 
 usage() {
     cat <<'EOF'
@@ -13,10 +14,11 @@ usage: build.sh [--patched] [--test] SRCDIR BUILDDIR [DESTDIR]
 
   SRCDIR     an unpacked base; the series is applied to it
   BUILDDIR   made if absent, used again if present
-  DESTDIR    put the emulator into DESTDIR/PREFIX/bin (/ for the machine itself)
+  DESTDIR    put the emulator into DESTDIR/PREFIX/bin (/ for the machine itself), and the tests that the
+             series adds to QEMU's own into DESTDIR/PREFIX/libexec
 
   --patched  SRCDIR has the series, or a part of it, already
-  --test     build and run the tests that the series adds to QEMU's own
+  --test     build and run these tests
 
 Environment: JOBS (default: number of CPUs), PYTHONPATH (where a newer meson is, see README.md).
 ccache is used if it is installed. Configure's errors are in BUILDDIR/configure.log.
@@ -60,20 +62,27 @@ link_firmware() {
 
 run_tests() {
     local build=$1
-    [ -e "$2/tests/qtest/memory-merge-test.c" ] || return 0
-    ninja -C "$build" -j "$JOBS" tests/qtest/memory-merge-test
+    [ -e "$2/tests/qtest/$QTEST.c" ] || return 0
+    ninja -C "$build" -j "$JOBS" "tests/qtest/$QTEST"
     link_firmware "$build"
-    (cd "$build" && QTEST_QEMU_BINARY=./$EMULATOR tests/qtest/memory-merge-test)
+    (cd "$build" && QTEST_QEMU_BINARY=./$EMULATOR "tests/qtest/$QTEST")
 }
 
-# Moved into place, so that guests that run keep the file they started from.
-install_emulator() {
-    local prefix dir
-    prefix=$(sed -n 's/^--prefix=//p' "$QUEUE/CONFIGURE")
-    dir=${2%/}$prefix/bin
-    mkdir -p "$dir"
-    install -m 755 "$1/$EMULATOR" "$dir/$EMULATOR.new"
-    mv -fT "$dir/$EMULATOR.new" "$dir/$EMULATOR"
+# install_file FILE DIR: moved into place, so that guests that run keep the file they started from.
+install_file() {
+    local new
+    new=$2/$(basename "$1").new
+    mkdir -p "$2"
+    install -m 755 "$1" "$new"
+    mv -fT "$new" "${new%.new}"
+}
+
+install_built() {
+    local prefix
+    prefix=${2%/}$(sed -n 's/^--prefix=//p' "$QUEUE/CONFIGURE")
+    ninja -C "$1" -j "$JOBS" "tests/qtest/$QTEST"
+    install_file "$1/tests/qtest/$QTEST" "$prefix/libexec"
+    install_file "$1/$EMULATOR" "$prefix/bin"
 }
 
 patched=false test=false
@@ -98,4 +107,4 @@ $patched || apply_series "$src"
 [ -e "$build/build.ninja" ] || configure_build "$src" "$build"
 ninja -C "$build" -j "$JOBS" "$EMULATOR"
 ! $test || run_tests "$build" "$src"
-[ $# -lt 3 ] || install_emulator "$build" "$3"
+[ $# -lt 3 ] || install_built "$build" "$3"
