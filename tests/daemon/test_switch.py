@@ -183,7 +183,9 @@ def a_domain_that_is_killed_is_forgotten_and_may_come_again(scene):
                lambda: guest.name not in [d.name() for d in scene.rig.connection.listAllDomains()], 30)
     scene.guests["new"] = scene.rig.create(guest.spec)
     scene.wait_mode("new", "on")
-    tap.equal(scene.find("new")["pid"], scene.guests["new"].pid, "pid of the new one")
+    wait.until("the pid of the new one",
+               lambda: scene.find("new").get("pid") == scene.guests["new"].pid, 30,
+               show=lambda: scene.find("new"))
 
 
 if __name__ == "__main__":
