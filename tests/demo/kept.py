@@ -65,14 +65,15 @@ def _running(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             head, tail = file.read().rsplit(") ", 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or read
         return ""
     return "" if tail[0] in "ZX" else head.partition("(")[2]
 
 
 def _end(pid):
     if _running(pid) in ("memfoldd", "dbus-daemon"):
-        os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
         wait.until(f"process {pid} to end", lambda: not _running(pid), 30)
 
 
