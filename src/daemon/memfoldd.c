@@ -19,14 +19,16 @@
 #include "../engine/mf-engine.h"
 #include "../io/mf-configfile.h"
 #include "../io/mf-host.h"
+#include "../io/mf-workers.h"
 #include "mf-build.h"
 #include "mf-control.h"
 #include "mf-footprint.h"
 #include "mf-hookd.h"
 #include "mf-notify.h"
 
-#define EXIT_USAGE 2
-#define LOCK_NAME  "lock"
+#define EXIT_USAGE      2
+#define LOCK_NAME       "lock"
+#define LEAVE_WAIT_MSEC 2000
 
 typedef struct {
     char *config_path;
@@ -293,6 +295,20 @@ run(Daemon *daemon, GError **error)
     return TRUE;
 }
 
+/* Everything is put back by now.  A worker that a frozen libvirtd or QEMU holds can't be stopped,
+ * and exit() would pull down libvirt's libraries under it (mf-workers.h). */
+static int
+leave(int status)
+{
+    guint undone_count = mf_workers_wait(LEAVE_WAIT_MSEC);
+
+    if (undone_count > 0) {
+        g_message("leaving while %u calls still wait for libvirt or QEMU", undone_count);
+        _exit(status);
+    }
+    return status;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -329,7 +345,7 @@ main(int argc, char **argv)
     }
     if (!run(&daemon, &error)) {
         g_warning("%s", error->message);
-        return EXIT_FAILURE;
+        daemon.exit_status = EXIT_FAILURE;
     }
-    return daemon.exit_status;
+    return leave(daemon.exit_status);
 }

@@ -102,7 +102,7 @@ round_begin(MfEngine *engine)
     round->domains = mf_registry_copy_domains(engine->registry, round->begun_usec);
     task = g_task_new(NULL, NULL, on_round, NULL);
     g_task_set_task_data(task, round, round_free);
-    g_task_run_in_thread(task, round_thread);
+    mf_workers_run_now(task, round_thread);
 }
 
 void

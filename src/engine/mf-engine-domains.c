@@ -331,10 +331,11 @@ void
 mf_engine_domains_stop(MfEngine *engine)
 {
     g_clear_handle_id(&engine->list_id, g_source_remove);
+    /* First: what is still to be done then fails at once, for want of a connection. */
+    g_clear_pointer(&engine->virt, mf_virt_free);
     g_clear_pointer(&engine->monitor, mf_monitor_free);
     g_clear_pointer(&engine->settings, mf_workers_free);
     g_clear_pointer(&engine->lookups, mf_workers_free);
-    g_clear_pointer(&engine->virt, mf_virt_free);
     g_clear_pointer(&engine->looking_up, g_hash_table_unref);
     g_clear_pointer(&engine->stopped_while_listing, g_hash_table_unref);
 }

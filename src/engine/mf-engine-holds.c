@@ -56,7 +56,7 @@ mf_engine_prepare(MfEngine *engine, const MfDomain *facts, GAsyncReadyCallback c
         return;
     }
     g_task_set_task_data(task, mf_engine_ref(engine), (GDestroyNotify)mf_engine_unref);
-    g_task_run_in_thread(task, hold_thread);
+    mf_workers_run_now(task, hold_thread);
 }
 
 gboolean

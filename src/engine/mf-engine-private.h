@@ -7,12 +7,12 @@
 #pragma once
 
 #include "../io/mf-virt.h"
+#include "../io/mf-workers.h"
 #include "mf-apply.h"
 #include "mf-collect.h"
 #include "mf-engine.h"
 #include "mf-monitor.h"
 #include "mf-registry.h"
-#include "mf-workers.h"
 
 struct _MfEngine {
     gatomicrefcount refs;

@@ -184,7 +184,7 @@ on_collected(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
         apply->lets_go = engine->let_go;
         engine->let_go = FALSE;
         g_task_set_task_data(task, apply, tick_free);
-        g_task_run_in_thread(task, apply_thread);
+        mf_workers_run_now(task, apply_thread);
     } else {
         tick_end(engine);
     }
@@ -205,7 +205,7 @@ tick_begin(MfEngine *engine)
     tick->domains = mf_registry_copy_domains(engine->registry, tick->begun_usec);
     task = g_task_new(NULL, NULL, on_collected, NULL);
     g_task_set_task_data(task, tick, tick_free);
-    g_task_run_in_thread(task, collect_thread);
+    mf_workers_run_now(task, collect_thread);
 }
 
 static gboolean

@@ -3,7 +3,7 @@
 
 #include "../core/mf-error.h"
 #include "../io/mf-qmp.h"
-#include "mf-workers.h"
+#include "../io/mf-workers.h"
 
 struct _MfMonitor {
     MfVirt *virt;

@@ -8,10 +8,10 @@
 #include <libvirt/virterror.h>
 
 #include "mf-error.h"
+#include "mf-workers.h"
 
 #define RETRY_FIRST_MSEC 500
 #define RETRY_LAST_MSEC  2000
-#define CLOSE_WAIT_USEC  (2 * G_USEC_PER_SEC)
 
 struct _MfVirtLease {
     MfVirtLink *link;
@@ -55,63 +55,22 @@ open_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
     g_task_return_error(task, error);
 }
 
-typedef struct {
-    gatomicrefcount refs;
-    MfVirtLink *link;
-    GMutex lock;
-    GCond done_cond;
-    gboolean done;
-} Closing;
-
-static void
-closing_unref(gpointer data)
-{
-    Closing *closing = data;
-
-    if (g_atomic_ref_count_dec(&closing->refs)) {
-        g_cond_clear(&closing->done_cond);
-        g_mutex_clear(&closing->lock);
-        g_free(closing);
-    }
-}
-
 static void
 close_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
              G_GNUC_UNUSED GCancellable *cancellable)
 {
-    Closing *closing = data;
-
-    mf_virt_link_close(closing->link);
-    mf_virt_link_unref(closing->link);
-    g_mutex_lock(&closing->lock);
-    closing->done = TRUE;
-    g_cond_signal(&closing->done_cond);
-    g_mutex_unlock(&closing->lock);
+    mf_virt_link_close(data);
     g_task_return_boolean(task, TRUE);
 }
 
-/* Takes the caller's reference of link.  libvirtd may be frozen, so that nobody waits for long. */
+/* Takes the caller's reference of link.  libvirtd may be frozen, so that nobody waits here. */
 static void
-link_drop(MfVirtLink *link, gint64 wait_usec)
+link_drop(MfVirtLink *link)
 {
-    Closing *closing = g_new0(Closing, 1);
     g_autoptr(GTask) task = g_task_new(NULL, NULL, NULL, NULL);
-    gint64 until_usec = g_get_monotonic_time() + wait_usec;
 
-    g_atomic_ref_count_init(&closing->refs);
-    g_atomic_ref_count_inc(&closing->refs);
-    closing->link = link;
-    g_mutex_init(&closing->lock);
-    g_cond_init(&closing->done_cond);
-    g_task_set_task_data(task, closing, closing_unref);
-    g_task_run_in_thread(task, close_thread);
-
-    g_mutex_lock(&closing->lock);
-    while (!closing->done && wait_usec > 0 &&
-           g_cond_wait_until(&closing->done_cond, &closing->lock, until_usec)) {
-    }
-    g_mutex_unlock(&closing->lock);
-    closing_unref(closing);
+    g_task_set_task_data(task, link, mf_virt_link_unref);
+    mf_workers_run_now(task, close_thread);
 }
 
 static gboolean
@@ -146,7 +105,7 @@ mf_virt_link_lost(MfVirtLink *link)
 
     g_message("libvirt: connection to %s lost, opening it again", virt->uri);
     set_link(virt, NULL);
-    link_drop(link, 0);
+    link_drop(link);
     virt->retry_msec = RETRY_FIRST_MSEC;
     retry_later(virt);
     virt->callback(MF_VIRT_DISCONNECTED, NULL, virt->user_data);
@@ -174,7 +133,7 @@ on_opened(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
 
     if (!virt->callback) {
         if (opened) {
-            link_drop(g_steal_pointer(&link), 0);
+            link_drop(g_steal_pointer(&link));
         }
         return;
     }
@@ -183,7 +142,7 @@ on_opened(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
         return;
     }
     if (link->lost) {
-        link_drop(g_steal_pointer(&link), 0);
+        link_drop(g_steal_pointer(&link));
         open_failed(virt, "libvirt: the connection was lost as soon as it was open");
         return;
     }
@@ -201,7 +160,7 @@ connect_begin(MfVirt *virt)
     g_autoptr(GTask) task = g_task_new(NULL, NULL, on_opened, link);
 
     g_task_set_task_data(task, mf_virt_link_ref(link), mf_virt_link_unref);
-    g_task_run_in_thread(task, open_thread);
+    mf_workers_run_now(task, open_thread);
 }
 
 /* libvirt prints every error by itself unless told otherwise; ours carry them. */
@@ -239,7 +198,7 @@ mf_virt_free(MfVirt *virt)
     link = virt->link;
     set_link(virt, NULL);
     if (link) {
-        link_drop(link, CLOSE_WAIT_USEC);
+        link_drop(link);
     }
     mf_virt_unref(virt);
 }

@@ -31,8 +31,8 @@ typedef void (*MfVirtCallback)(MfVirtEvent event, const char *uuid, gpointer use
  */
 MfVirt *mf_virt_new(const char *uri, MfVirtCallback callback, gpointer user_data);
 
-/* Closes; no callback comes after it returns.  Waits two seconds at most for a libvirtd that does
- * not answer. */
+/* No callback comes after it returns.  The connections are closed by a worker, for which
+ * mf_workers_wait() waits. */
 void mf_virt_free(MfVirt *virt);
 
 /* Keeps the object, not its connections, for a worker that outlives mf_virt_free(). */

@@ -196,6 +196,7 @@ def a_frozen_libvirtd_holds_up_neither_answers_nor_the_end(context):
         started = time.monotonic()
         tap.equal(daemon.stop(), 0, "exit status")
         tap.check(time.monotonic() - started < 10, "its end took more than ten seconds")
+        tap.equal(daemon.logged("leaving while .* still wait"), 1, "lines about what it did not wait for")
     finally:
         own.thaw()
 

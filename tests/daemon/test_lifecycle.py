@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """memfoldd comes, goes, dies and comes again: its options, its lock, its journal, its configuration."""
 
+import concurrent.futures
 import contextlib
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 import bus  # noqa: E402
@@ -20,6 +22,9 @@ import wait  # noqa: E402
 UUID = "11111111-1111-4111-8111-111111111111"
 MERGING = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="on" group="shared"/>'
 
+
+# How long memfoldds are started and ended at once.
+EARLY_END_SEC = 5
 
 # A bus that goes while the name is asked for, the first time, and then stays. It prints a line for each
 # connection and each request.
@@ -195,6 +200,50 @@ def a_bus_name_that_is_taken_ends_it():
                               timeout=30)
         tap.equal(done.returncode, 1, "status of the second one")
         tap.check("org.memfold1" in done.stderr, f"the message: {done.stderr}")
+
+
+def end_at_once(owner, name, by_signal, **more):
+    """Starts a memfoldd beside the bus name's owner and lets it end at once: by SIGTERM, or because the name
+    is taken. Returns how often it said that it would not wait."""
+    folder = f"{owner.folder}/{name}"
+    host = fakehost.FakeHost(folder)
+    host.add_qemu(4711, "vm1", UUID)
+    environment = {**owner.environment, **more}
+    if by_signal:
+        environment["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={folder}/none"
+    with memfoldd.Memfoldd(environment, folder, host.root, owner.uri) as daemon:
+        daemon.start(ready=by_signal)
+        status = daemon.stop() if by_signal else daemon.process.wait(30)
+        tap.equal(status, 0 if by_signal else 1, "exit status after SIGTERM" if by_signal else "exit status")
+        tap.equal(host.knobs(), {k: str(fakehost.KSM[k]) for k in fakehost.KNOBS}, "knobs")
+        return daemon.logged("leaving while .* still wait")
+
+
+@tap.test
+def exit_handlers_do_not_run_while_libvirt_is_being_opened():
+    with governing() as (owner, _host):
+        for by_signal in (False, True):
+            for slow_msec, unwaited in ((500, 0), (60000, 1)):
+                said = end_at_once(owner, f"{by_signal}-{slow_msec}", by_signal, SLOW_LIBVIRT_MSEC=str(slow_msec),
+                                   LD_PRELOAD=f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/slow-libvirt.so",
+                                   ASAN_OPTIONS=f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0")
+                tap.equal(said, unwaited, f"lines about what it did not wait for, at {slow_msec} ms")
+
+
+@tap.test
+def many_that_end_at_once_end_well():
+    with governing() as (owner, _host), concurrent.futures.ThreadPoolExecutor(4) as pool:
+        deadline = time.monotonic() + EARLY_END_SEC
+
+        def end_many(which):
+            count = 0
+            while time.monotonic() < deadline:
+                end_at_once(owner, f"{which}-{count}", which == 0)
+                count += 1
+            return count
+
+        counts = list(pool.map(end_many, range(4)))
+    tap.diag(f"ended: {counts[0]} by SIGTERM, {sum(counts[1:])} because the name was taken")
 
 
 @tap.test

@@ -11,14 +11,18 @@
 #include <libvirt/libvirt.h>
 
 #include "../../src/io/mf-virt.h"
+#include "../../src/io/mf-workers.h"
 #include "logcatch.h"
 
-#define WAIT_SEC 20
+#define WAIT_SEC  20
+#define HELD_MSEC 50
 #define DOMAIN                                                                                     \
     "<domain type='test'><name>%s</name><uuid>%d1111111-1111-4111-8111-111111111111</uuid>"        \
     "<memory>65536</memory><os><type>hvm</type></os></domain>"
 
 static guint openings_count;
+static guint closings_count;
+static GMutex opening_gate; /* whoever opens goes through it */
 static guint losses_to_come;
 static gboolean xml_fails;
 static virConnectCloseFunc on_close;
@@ -30,6 +34,8 @@ virConnectRegisterCloseCallback(G_GNUC_UNUSED virConnectPtr connection,
                                 virConnectCloseFunc function, void *opaque,
                                 virFreeCallback free_function)
 {
+    g_mutex_lock(&opening_gate);
+    g_mutex_unlock(&opening_gate);
     openings_count++;
     on_close = function;
     on_close_opaque = opaque;
@@ -41,6 +47,7 @@ int
 virConnectUnregisterCloseCallback(G_GNUC_UNUSED virConnectPtr connection,
                                   G_GNUC_UNUSED virConnectCloseFunc function)
 {
+    closings_count++;
     on_close_free(on_close_opaque);
     return 0;
 }
@@ -133,6 +140,7 @@ scene_close(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
     xml_fails = FALSE;
     mf_virt_free(scene->virt);
+    g_assert_cmpuint(mf_workers_wait(WAIT_SEC * 1000), ==, 0);
     g_remove(scene->path);
     g_rmdir(scene->folder);
     g_free(scene->path);
@@ -171,6 +179,25 @@ test_one_that_fails_hides_no_other(Scene *scene, gconstpointer unused G_GNUC_UNU
     g_assert_cmpint(((MfDomain *)unread->pdata[0])->memory_kind, ==, MF_MEMORY_UNKNOWN);
 }
 
+/* An opening can't be called back; who leaves must know of it, and nothing of it may be left. */
+static void
+test_freed_while_it_opens(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    wait_connected(scene);
+    g_clear_pointer(&scene->virt, mf_virt_free);
+    g_assert_cmpuint(mf_workers_wait(WAIT_SEC * 1000), ==, 0);
+    openings_count = 0;
+    closings_count = 0;
+    g_mutex_lock(&opening_gate);
+    mf_virt_free(mf_virt_new("test:///default", on_event, scene));
+    g_assert_cmpuint(mf_workers_wait(HELD_MSEC), ==, 1);
+    g_mutex_unlock(&opening_gate);
+    g_assert_cmpuint(mf_workers_wait(WAIT_SEC * 1000), ==, 0);
+    g_assert_cmpuint(openings_count, ==, 1);
+    g_assert_cmpuint(closings_count, ==, 1);
+    g_assert_cmpuint(scene->connected_count, ==, 1);
+}
+
 static void
 add(const char *name, guint losses_count, void (*function)(Scene *, gconstpointer))
 {
@@ -187,5 +214,6 @@ main(int argc, char **argv)
     gvir_event_register();
     add("lost-while-it-opens", 2, test_lost_while_it_opens);
     add("one-that-fails-hides-no-other", 0, test_one_that_fails_hides_no_other);
+    add("freed-while-it-opens", 0, test_freed_while_it_opens);
     return g_test_run();
 }

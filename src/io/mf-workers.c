@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mf-workers.h"
+
+struct _MfWorkers {
+    GThreadPool *pool;
+};
+
+typedef struct {
+    GTask *task;
+    GTaskThreadFunc function;
+} Work;
+
+/* Given to workers and not done: of all pools, for one process ends them all. */
+static gint undone_count;
+
+static void
+work_run(gpointer data, G_GNUC_UNUSED gpointer pool_data)
+{
+    g_autofree Work *work = data;
+
+    work->function(work->task, g_task_get_source_object(work->task),
+                   g_task_get_task_data(work->task), g_task_get_cancellable(work->task));
+    g_object_unref(work->task);
+    g_atomic_int_add(&undone_count, -1);
+    g_main_context_wakeup(NULL);
+}
+
+/* Not exclusive: such a pool starts no thread before it has work, and so can't fail. */
+static GThreadPool *
+pool_new(gint max_threads_count)
+{
+    return g_thread_pool_new(work_run, NULL, max_threads_count, FALSE, NULL);
+}
+
+static void
+pool_run(GThreadPool *pool, GTask *task, GTaskThreadFunc function)
+{
+    Work *work = g_new0(Work, 1);
+
+    work->task = g_object_ref(task);
+    work->function = function;
+    g_atomic_int_inc(&undone_count);
+    g_thread_pool_push(pool, work, NULL);
+}
+
+MfWorkers *
+mf_workers_new(guint max_threads_count)
+{
+    MfWorkers *workers = g_new0(MfWorkers, 1);
+
+    workers->pool = pool_new((gint)max_threads_count);
+    return workers;
+}
+
+void
+mf_workers_free(MfWorkers *workers)
+{
+    if (workers) {
+        g_thread_pool_free(workers->pool, FALSE, FALSE);
+        g_free(workers);
+    }
+}
+
+void
+mf_workers_run(MfWorkers *workers, GTask *task, GTaskThreadFunc function)
+{
+    pool_run(workers->pool, task, function);
+}
+
+void
+mf_workers_run_now(GTask *task, GTaskThreadFunc function)
+{
+    static GThreadPool *unbounded;
+
+    if (g_once_init_enter(&unbounded)) {
+        g_once_init_leave(&unbounded, pool_new(-1));
+    }
+    pool_run(unbounded, task, function);
+}
+
+static gboolean
+on_late(gpointer data)
+{
+    *(gboolean *)data = TRUE;
+    return G_SOURCE_CONTINUE;
+}
+
+guint
+mf_workers_wait(guint wait_msec)
+{
+    gboolean late = FALSE;
+    guint timeout_id = g_timeout_add(wait_msec, on_late, &late);
+
+    /* A task's return is pending before its function counts as done, and may give more work. */
+    while ((g_atomic_int_get(&undone_count) > 0 || g_main_context_pending(NULL)) && !late) {
+        g_main_context_iteration(NULL, TRUE);
+    }
+    g_source_remove(timeout_id);
+    return (guint)g_atomic_int_get(&undone_count);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A libvirt that is slow to open, for LD_PRELOAD, and a watch over how the process ends.
+ *
+ * What really goes wrong, libcrypto's exit handler freeing what an opening uses, is a matter of
+ * microseconds.  Here the opening takes $SLOW_LIBVIRT_MSEC longer, and exit handlers that run
+ * meanwhile end the process with SIGABRT.
+ */
+#include <dlfcn.h>
+#include <libvirt/libvirt.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+static atomic_int openings_count;
+
+static void
+on_exit_handlers(void)
+{
+    if (openings_count > 0) {
+        abort();
+    }
+}
+
+virConnectPtr
+virConnectOpen(const char *uri)
+{
+    virConnectPtr (*real)(const char *) = dlsym(RTLD_NEXT, "virConnectOpen");
+    long slow_msec = atol(getenv("SLOW_LIBVIRT_MSEC"));
+    struct timespec slow = {slow_msec / 1000, slow_msec % 1000 * 1000000};
+    virConnectPtr connection = NULL;
+
+    openings_count++;
+    atexit(on_exit_handlers);
+    nanosleep(&slow, NULL);
+    connection = real(uri);
+    openings_count--;
+    return connection;
+}
