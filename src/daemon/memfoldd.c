@@ -42,6 +42,7 @@ typedef struct {
     MfJournal *journal;
     MfEngine *engine;
     GMainLoop *loop;
+    gboolean stopping; /* what the bus still says comes too late */
     int exit_status;
 } Daemon;
 
@@ -207,10 +208,12 @@ restore_leftover(Daemon *daemon, GError **error)
 }
 
 static void
-on_ready(G_GNUC_UNUSED gpointer data)
+on_ready(gpointer data)
 {
-    g_message("ready");
-    mf_notify_ready();
+    if (!((Daemon *)data)->stopping) {
+        g_message("ready");
+        mf_notify_ready();
+    }
 }
 
 static void
@@ -218,6 +221,9 @@ on_taken(gpointer data)
 {
     Daemon *daemon = data;
 
+    if (daemon->stopping) {
+        return;
+    }
     g_warning("%s is owned by another process: is another memfoldd running?", MF_BUS_NAME);
     daemon->exit_status = EXIT_FAILURE;
     g_main_loop_quit(daemon->loop);
@@ -284,6 +290,7 @@ run(Daemon *daemon, GError **error)
     mf_notify_watchdog_start();
     g_main_loop_run(daemon->loop);
 
+    daemon->stopping = TRUE;
     mf_notify_stopping();
     g_message("stopping");
     g_clear_pointer(&hookd, mf_hookd_free);

@@ -174,6 +174,9 @@ mf_virt_new(const char *uri, MfVirtCallback callback, gpointer user_data)
 {
     MfVirt *virt = g_new0(MfVirt, 1);
 
+    /* Here and not in a worker, as libvirt advises: libcrypto, which it sets up with curl, has data
+     * of the thread that does so, and frees it when that thread ends, even if the process does. */
+    virInitialize();
     virSetErrorFunc(NULL, on_libvirt_error);
     g_atomic_ref_count_init(&virt->refs);
     g_mutex_init(&virt->lock);

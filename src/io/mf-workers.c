@@ -91,6 +91,8 @@ mf_workers_wait(guint wait_msec)
     gboolean late = FALSE;
     guint timeout_id = g_timeout_add(wait_msec, on_late, &late);
 
+    /* A thread that ends calls into the libraries, too, for what they keep for each thread. */
+    g_thread_pool_set_max_unused_threads(-1);
     /* A task's return is pending before its function counts as done, and may give more work. */
     while ((g_atomic_int_get(&undone_count) > 0 || g_main_context_pending(NULL)) && !late) {
         g_main_context_iteration(NULL, TRUE);
