@@ -126,7 +126,7 @@ def in_time(*arguments, **options):
     stderr = ""
     for _ in range(10):
         stderr, _ = call(*arguments, **options)
-        if "out of time" not in stderr:
+        if "out of time" not in stderr and "in time" not in stderr:
             break
     return stderr
 
@@ -266,8 +266,10 @@ def bad_xml_is_told_to_nobody():
 
 @tap.test
 def a_large_xml_is_read_whole():
+    # Long elements and not many: a hundred milliseconds of CPU are no half second beside other work.
+    extra = f"<disk>{'x' * 1000}</disk>" * 1000
     with listening() as daemon:
-        tap.equal(in_time(daemon.path, xml=domain_xml(extra="<disk/>" * 150000)), "", "stderr")
+        tap.equal(in_time(daemon.path, xml=domain_xml(extra=extra)), "", "stderr")
         tap.equal(json.loads(daemon.received[0])["uuid"], UUID, "UUID")
 
 
