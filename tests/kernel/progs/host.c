@@ -23,8 +23,8 @@
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
 enum {
-    STEP_BYTES  = 4 * MIB_BYTES,
-    IDLE_STEPS  = 40,
+    STEP_BYTES = 4 * MIB_BYTES,
+    IDLE_STEPS = 40,
     LINE_LENGTH = 256,
 };
 
@@ -59,7 +59,8 @@ host_read(const char *path, const char *key)
     FILE *file = fopen(path, "re");
 
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (key != NULL && (strncmp(line, key, length) != 0 || strchr(": \t", line[length]) == NULL)) {
+        if (key != NULL &&
+            (strncmp(line, key, length) != 0 || strchr(": \t", line[length]) == NULL)) {
             continue;
         }
         if (sscanf(line + length + (line[length] == ':'), "%ld", &value) == 1) {

@@ -11,9 +11,9 @@
 #include <stddef.h>
 
 enum {
-    PAGE_BYTES  = 4096,
-    MIB_PAGES   = 256,
-    MIB_BYTES   = 1024 * 1024,
+    PAGE_BYTES = 4096,
+    MIB_PAGES = 256,
+    MIB_BYTES = 1024 * 1024,
     PATH_LENGTH = 160,
 };
 
@@ -46,8 +46,8 @@ long memcg_read(const struct memcg *group, const char *file, const char *key);
 /*
  * Reclaims about @bytes in small steps, reading memory.stat between them. The first pass over pages
  * that several processes map finds them all referenced and answers EAGAIN, and the kernel's
- * statistics are flushed lazily: so the steps go on till @want_usage_bytes is reached or nothing moved
- * for a while. Returns the bytes of memory.current in the end.
+ * statistics are flushed lazily: so the steps go on till @want_usage_bytes is reached or nothing
+ * moved for a while. Returns the bytes of memory.current in the end.
  */
 long memcg_reclaim_to(const struct memcg *group, long want_usage_bytes);
 

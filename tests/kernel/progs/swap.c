@@ -3,8 +3,9 @@
  *
  * Merged pages are swappable: a KSM page takes one slot of swap however many processes map it,
  * comes back with the right contents for each of them, and merges again within two scans. The
- * counters say so at each step, on zram and on a disk; swapoff brings all back while the owners live,
- * and a memory limit below what the processes need unmerged costs swapping and not their lives.
+ * counters say so at each step, on zram and on a disk; swapoff brings all back while the owners
+ * live, and a memory limit below what the processes need unmerged costs swapping and not their
+ * lives.
  *
  * harness: memory=512M cpus=2 zram=256M disk=256M timeout=300
  */
@@ -15,12 +16,12 @@
 #include "../kselftest.h"
 
 enum {
-    WORKERS   = 4,
-    PAGES     = 12 * MIB_PAGES,
-    MERGED    = PAGES * WORKERS,
-    SLACK     = WORKERS * 200, /* pages of the processes themselves: stacks, page tables, pipes */
-    SEED      = 77,
-    SWAP_MIB  = 256,
+    WORKERS = 4,
+    PAGES = 12 * MIB_PAGES,
+    MERGED = PAGES * WORKERS,
+    SLACK = WORKERS * 200, /* pages of the processes themselves: stacks, page tables, pipes */
+    SEED = 77,
+    SWAP_MIB = 256,
     LIMIT_MIB = PAGES / MIB_PAGES * 2,
 };
 
@@ -49,7 +50,7 @@ swap_all_out(struct memcg *group, struct worker *workers)
 static void
 test_one_slot(const char *device, struct memcg *group, struct worker *workers)
 {
-    ksft_test_result(ksm_scan(3) == 0 && merged_pages(workers) == MERGED && counters_agree(workers),
+    ksft_test_result(ksm_scan(2) == 0 && merged_pages(workers) == MERGED && counters_agree(workers),
                      "%s: all pages of all processes merge\n", device);
 
     long out = ksm_vmstat("pswpout");
@@ -77,7 +78,7 @@ test_read_back(const char *device, struct worker *workers)
     ksft_test_result(in >= PAGES && in <= PAGES + SLACK && copies == (WORKERS - 1) * PAGES,
                      "%s: read once, copied for every other process\n", device);
     ksft_test_result(counters_agree(workers), "%s: counters hold with ksmd stopped\n", device);
-    ksft_test_result(ksm_scan(3) == 0 && merged_pages(workers) == MERGED && counters_agree(workers),
+    ksft_test_result(ksm_scan(2) == 0 && merged_pages(workers) == MERGED && counters_agree(workers),
                      "%s: merged again within two scans\n", device);
 }
 
@@ -90,7 +91,8 @@ test_swapoff(const char *device, struct memcg *group, struct worker *workers)
     ksft_test_result(swapped && status == 0 && workers_alive(workers, WORKERS) == WORKERS,
                      "%s: swapoff with the owners alive\n", device);
     ksft_test_result(workers_smaps_kib(workers, WORKERS, "Swap") == 0 &&
-                         workers_ask(workers, WORKERS, WORKER_CHECK) == 0 && counters_agree(workers),
+                         workers_ask(workers, WORKERS, WORKER_CHECK) == 0 &&
+                         counters_agree(workers),
                      "%s: contents after swapoff\n", device);
     swap_on(device, SWAP_MIB);
 }
@@ -107,7 +109,7 @@ test_limit(const char *device, const char *limit, struct memcg *group)
         ksft_test_result_fail("%s: %s: start\n", device, limit);
         return;
     }
-    ksm_scan(3);
+    ksm_scan(2);
     memcg_reclaim_to(group, MIB_BYTES);
     memcg_set(group, limit, value);
 

@@ -34,21 +34,40 @@ on_poison(int signal)
     siglongjmp(poison_jump, 1);
 }
 
+/* What of @memory is poisoned, and what differs from @expected. */
 static long
-count_poisoned(const volatile char *memory, size_t pages)
+probe_pages(const char *memory, const char *expected, size_t pages, bool want_wrong)
 {
     volatile long poisoned = 0;
+    volatile long wrong = 0;
 
     signal(SIGBUS, on_poison);
     for (volatile size_t i = 0; i < pages; i++) {
         if (sigsetjmp(poison_jump, 1) == 0) {
-            (void)memory[i * PAGE_BYTES];
+            wrong = wrong +
+                    (memcmp(memory + i * PAGE_BYTES, expected + i * PAGE_BYTES, PAGE_BYTES) != 0);
         } else {
             poisoned = poisoned + 1;
         }
     }
     signal(SIGBUS, SIG_DFL);
-    return poisoned;
+    return want_wrong ? wrong : poisoned;
+}
+
+static long
+probe(const char *memory, size_t pages, unsigned int seed, bool want_wrong)
+{
+    char *expected = ksm_map(pages, PROT_READ | PROT_WRITE);
+
+    if (expected == MAP_FAILED) {
+        return -ENOMEM;
+    }
+    ksm_fill(expected, pages, seed);
+
+    long answer = probe_pages(memory, expected, pages, want_wrong);
+
+    munmap(expected, pages * PAGE_BYTES);
+    return answer;
 }
 
 static long
@@ -73,7 +92,9 @@ obey(enum worker_verb verb, char *memory, size_t pages, unsigned int seed)
     case WORKER_CHECK:
         return (long)ksm_check(memory, pages, seed);
     case WORKER_POISONED:
-        return count_poisoned(memory, pages);
+        return probe(memory, pages, seed, false);
+    case WORKER_CHECK_READABLE:
+        return probe(memory, pages, seed, true);
     case WORKER_WRITE:
         return write_all(memory, pages);
     case WORKER_DROP:
@@ -91,14 +112,14 @@ obey(enum worker_verb verb, char *memory, size_t pages, unsigned int seed)
     return -EINVAL;
 }
 
-static void __attribute__((noreturn))
-run_worker(int orders_fd, int answers_fd, size_t pages, unsigned int seed,
-           const struct memcg *group)
+static void __attribute__((noreturn)) run_worker(int orders_fd, int answers_fd, size_t pages,
+                                                 unsigned int seed, const struct memcg *group)
 {
     char order;
     long answer = 0;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    host_write("/proc/self/oom_score_adj", "0");
     if (group != NULL && memcg_set(group, "cgroup.procs", "0") != 0) {
         _exit(2);
     }

@@ -20,14 +20,15 @@ struct worker {
 };
 
 enum worker_verb {
-    WORKER_CHECK = 1, /* the number of pages with wrong contents */
-    WORKER_POISONED,  /* the number of pages whose reading gives SIGBUS */
-    WORKER_WRITE,     /* write every page (same contents): 0 */
-    WORKER_DROP,      /* MADV_DONTNEED all: 0 or -errno */
-    WORKER_FILL,      /* fill again with the seed: 0 */
-    WORKER_MERGE,     /* MADV_MERGEABLE: 0 or -errno */
-    WORKER_UNMERGE,   /* MADV_UNMERGEABLE: 0 or -errno */
-    WORKER_ADDRESS,   /* where the memory is */
+    WORKER_CHECK = 1,      /* the number of pages with wrong contents */
+    WORKER_POISONED,       /* the number of pages whose reading gives SIGBUS */
+    WORKER_CHECK_READABLE, /* wrong pages among those whose reading does not */
+    WORKER_WRITE,          /* write every page (same contents): 0 */
+    WORKER_DROP,           /* MADV_DONTNEED all: 0 or -errno */
+    WORKER_FILL,           /* fill again with the seed: 0 */
+    WORKER_MERGE,          /* MADV_MERGEABLE: 0 or -errno */
+    WORKER_UNMERGE,        /* MADV_UNMERGEABLE: 0 or -errno */
+    WORKER_ADDRESS,        /* where the memory is */
 };
 
 struct memcg;
@@ -37,7 +38,8 @@ struct memcg;
  * It joins @group first if that is not NULL. Returns when the memory is filled; false (and no
  * process left) when that failed.
  */
-bool worker_start(struct worker *worker, size_t pages, unsigned int seed, const struct memcg *group);
+bool worker_start(struct worker *worker, size_t pages, unsigned int seed,
+                  const struct memcg *group);
 
 /* Starts @count workers of the same contents; false (and none left) if one fails. */
 bool workers_start(struct worker *workers, int count, size_t pages, unsigned int seed,
