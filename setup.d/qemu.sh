@@ -7,11 +7,6 @@
 MF_QEMU_MARK=$MF_PREFIX/.memfold-qemu
 MF_QEMU_MESON_MIN=1.5
 
-# base_field NAME: one "NAME: value" of the base's pin.
-base_field() {
-    sed -n "s/^$1: *//p" "$MF_TOP/qemu-patches/BASE"
-}
-
 # qemu_key: the hash of everything that decides what the build is.
 qemu_key() {
     local -a patches
@@ -28,57 +23,6 @@ qemu_ready() {
     kept=$MF_CACHE/qemu/$key
     [ -e "$kept/complete" ] || qemu_build "$kept"
     [ "$(cat "$MF_QEMU_MARK" 2>/dev/null)" = "$key" ] || qemu_install "$kept" "$key"
-}
-
-# qemu_fetch: sets MF_QEMU_ORIG to the verified source archive in the cache.
-qemu_fetch() {
-    local version orig sha256 candidate
-    version=$(base_field version)
-    orig=$MF_CACHE/src/$(base_field file)
-    sha256=$(base_field sha256)
-    mkdir -p "$MF_CACHE/src"
-    MF_QEMU_ORIG=$orig
-    ! qemu_verified "$orig" "$sha256" || return 0
-    archive_open trixie
-    while IFS= read -r candidate; do
-        [ -n "$candidate" ] || continue
-        qemu_download "$candidate" || continue
-        MF_QEMU_ORIG=$MF_CACHE/src/$(qemu_orig_name "$candidate")
-        if [ "$MF_QEMU_ORIG" != "$orig" ]; then
-            say "note: the archive no longer has QEMU $version, the base of the series; its $(qemu_upstream "$candidate") is used"
-            return 0
-        fi
-        ! qemu_verified "$orig" "$sha256" || return 0
-        die "$orig does not have the sha256 that qemu-patches/BASE pins" "remove that file and run setup again"
-    done < <(qemu_candidates "$version")
-    die "no source of QEMU ${version%.*}.x could be fetched from the archive" \
-        "check the network, or put $(base_field file) into $MF_CACHE/src"
-}
-
-# qemu_candidates VERSION: the archive's source versions to try: those of VERSION, then the newest of its branch.
-qemu_candidates() {
-    local all
-    all=$(archive_source_versions qemu)
-    grep -E "^1:${1//./\\.}[+-]" <<<"$all" || true
-    grep -E "^1:$(sed 's/\.[0-9]*$//; s/\./\\./g' <<<"$1")\.[0-9]+[+-]" <<<"$all" || true
-}
-
-qemu_upstream() {
-    sed 's/^[0-9]*://; s/-[^-]*$//' <<<"$1"
-}
-
-qemu_orig_name() {
-    printf 'qemu_%s.orig.tar.xz' "$(qemu_upstream "$1")"
-}
-
-qemu_download() {
-    (cd "$MF_CACHE/src" && try_logged qemu-fetch "QEMU: fetching source $1" \
-        archive_apt apt-get -q source --download-only --tar-only --only-source "qemu=$1")
-    [ -s "$MF_CACHE/src/$(qemu_orig_name "$1")" ]
-}
-
-qemu_verified() {
-    [ -f "$1" ] && [ "$(sha256sum <"$1")" = "$2  -" ]
 }
 
 # qemu_meson: a meson that QEMU accepts. Debian 12's is too old, so Debian 13's is unpacked beside it, for
@@ -103,11 +47,10 @@ qemu_build() {
     local kept=$1 work=$MF_CACHE/qemu-build
     [ "$(free_mib "$MF_CACHE")" -ge 4000 ] || die "less than 4000 MiB free in $MF_CACHE" \
         "free some space, or set MEMFOLD_CACHE to a folder on a larger disk"
-    qemu_fetch
+    source_fetch qemu-patches QEMU
     rm -rf "$work"
-    mkdir -p "$work/src" "$work/dest"
-    run_logged qemu-unpack "remove $MF_QEMU_ORIG and run setup again" "QEMU: unpacking $(basename "$MF_QEMU_ORIG")" \
-        tar -xf "$MF_QEMU_ORIG" -C "$work/src" --strip-components=1 --no-same-owner
+    mkdir -p "$work/dest"
+    source_unpack QEMU "$work/src"
     (
         qemu_meson
         run_logged qemu-build "read the log; a patch that does not apply is named there" \
@@ -115,7 +58,7 @@ qemu_build() {
             env JOBS="$MF_JOBS" "$MF_TOP/qemu-patches/build.sh" "$work/src" "$work/build" "$work/dest"
     )
     [ -x "$work/dest$MEMFOLD_QEMU" ] || die "the build of QEMU left no $work/dest$MEMFOLD_QEMU" "read $MF_LOGS/qemu-build.log"
-    basename "$MF_QEMU_ORIG" >"$work/dest/complete"
+    basename "$MF_SOURCE" >"$work/dest/complete"
     rm -rf "$kept"
     mkdir -p "$MF_CACHE/qemu"
     touch "$work/dest"

@@ -4,7 +4,11 @@
 # The test tiers.  Builds count as tests too.  Every tier leaves its results as TAP or as meson's log
 # in one folder, and tests/lib/results.py makes the last line and the exit status of them.
 
-MF_TIERS="style unit fake daemon qemu demo"
+MF_TIERS="style unit fake daemon qemu demo kernel"
+# Tiers that run only when they are named.
+MF_TIERS_MORE="kernel-long"
+# Tiers that need a build of memfold.
+MF_TIERS_MESON="unit fake daemon qemu demo"
 # Tiers that are run in the clang and the sanitizer build as well; the others need the machine.
 MF_TIERS_EVERY_BUILD="unit fake daemon"
 MF_TIER_LIMIT_SEC=2400
@@ -13,7 +17,8 @@ cmd_test() {
     local tier
     local -a tiers=("$@")
     for tier in "${tiers[@]}"; do
-        [[ " $MF_TIERS " == *" $tier "* ]] || die "unknown test tier \"$tier\"" "choose of: $MF_TIERS"
+        [[ " $MF_TIERS $MF_TIERS_MORE " == *" $tier "* ]] ||
+            die "unknown test tier \"$tier\"" "choose of: $MF_TIERS $MF_TIERS_MORE"
     done
     [ $# -gt 0 ] || read -ra tiers <<<"$MF_TIERS"
     need_supported_distribution
@@ -21,27 +26,47 @@ cmd_test() {
     MF_RESULTS=$MF_CACHE/results/$(date +%Y%m%d-%H%M%S)-$$
     mkdir -p "$MF_RESULTS"
     find "$MF_CACHE/results" -mindepth 1 -maxdepth 1 -mtime +3 -exec rm -rf {} +
-    [ "${tiers[*]}" = style ] || test_builds "${tiers[@]}"
+    if any_of "$MF_TIERS_MESON" "${tiers[@]}"; then
+        test_builds "${tiers[@]}"
+    fi
     cache_unlock
     export_environment
     for tier in "${tiers[@]}"; do
-        "test_tier_$([ "$tier" = style ] && echo style || echo meson)" "$tier"
+        case $tier in
+        style) test_tier_style ;;
+        kernel | kernel-long) test_tier_kernel "$tier" ;;
+        *) test_tier_meson "$tier" ;;
+        esac
     done
     exec "$MF_TOP/tests/lib/results.py" --allowed "$MF_TOP/tests/skips.allowed" "$MF_RESULTS"
 }
 
-# test_needs TIER...: packages, QEMU and guests, as far as the tiers ask for them.
+# any_of LIST WORD...: whether one of the words is in the list.
+any_of() {
+    local list=$1 word
+    shift
+    for word in "$@"; do
+        [[ " $list " != *" $word "* ]] || return 0
+    done
+    return 1
+}
+
+# test_needs TIER...: packages, QEMU, guests and kernels, as far as the tiers ask for them.
 test_needs() {
-    case " $* " in
-    *" qemu "* | *" demo "*)
+    if any_of "qemu demo" "$@"; then
         packages_install build qemu run test
         qemu_ready
         guest_ready
         apparmor_ready
-        ;;
-    " style ") packages_install build test ;;
-    *) packages_install build run test ;;
-    esac
+    elif any_of "$MF_TIERS_MESON" "$@"; then
+        packages_install build run test
+    elif any_of style "$@"; then
+        packages_install build test
+    fi
+    if any_of "kernel kernel-long" "$@"; then
+        packages_install kernel
+        kernel_ready stock patched kasan
+    fi
 }
 
 # test_report NAME STATUS TEXT [LOG]: one TAP result of setup's own; a failure shows the log's end.
@@ -70,7 +95,7 @@ test_suites_known() {
     suites=$(meson introspect --tests "$(build_dir gcc)" | grep -o '"suite": \[[^]]*\]' |
         grep -o '"[a-z:-]*"' | tr -d '"' | sed 's/.*://' | grep -vx suite | sort -u)
     for suite in $suites; do
-        if [[ " $MF_TIERS " != *" $suite "* ]]; then
+        if ! any_of "$MF_TIERS" "$suite"; then
             say "tests/: the suite \"$suite\" is none of the tiers ($MF_TIERS)"
             status=1
         fi
@@ -83,7 +108,7 @@ test_kinds() {
     local tier
     echo gcc
     for tier in "$@"; do
-        if [[ " $MF_TIERS_EVERY_BUILD " == *" $tier "* ]]; then
+        if any_of "$MF_TIERS_EVERY_BUILD" "$tier"; then
             printf 'clang\nasan\n'
             return
         fi

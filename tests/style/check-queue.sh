@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The patch queue, as TAP: what can be seen without the source, and where the cache has the source, that
+# The patch queues, as TAP: what can be seen without the source, and where the cache has the source, that
 # the series applies exactly, exports to the same bytes and passes the host project's checkpatch.
 
 set -euo pipefail
@@ -19,11 +19,16 @@ judge() {
     fi
 }
 
-echo 1..2
-judge 1 "the queue's form" tests/style/queue.sh lint qemu-patches
-tarball=${MEMFOLD_CACHE:-/var/cache/memfold}/src/$(sed -n 's/^file: *//p' qemu-patches/BASE)
-if [ -f "$tarball" ]; then
-    judge 2 "the queue applies and exports again" tests/style/queue.sh verify qemu-patches --tarball "$tarball"
-else
-    echo "ok 2 - the queue applies and exports again # SKIP the base's source is not in the cache"
-fi
+echo 1..4
+number=0
+for queue in qemu-patches kernel; do
+    judge $((number + 1)) "$queue: the queue's form" tests/style/queue.sh lint "$queue"
+    tarball=${MEMFOLD_CACHE:-/var/cache/memfold}/src/$(sed -n 's/^file: *//p' "$queue/BASE")
+    name="$queue: applies and exports again"
+    if [ -f "$tarball" ]; then
+        judge $((number + 2)) "$name" tests/style/queue.sh verify "$queue" --tarball "$tarball"
+    else
+        echo "ok $((number + 2)) - $name # SKIP the base's source is not in the cache"
+    fi
+    number=$((number + 2))
+done

@@ -5,6 +5,8 @@
 # `git format-patch` writes them. A tree under git is the other form of it; import and export convert,
 # and neither depends on the clock, on the user or on the history that the tree has.
 set -euo pipefail
+# A series may have no patch yet.
+shopt -s nullglob
 
 AUTHOR='memfold maintainers'
 ADDRESS='maintainers@memfold.example'
@@ -61,17 +63,30 @@ root_of() {
     git_tree "$1" rev-list --max-parents=0 HEAD
 }
 
-# unpack TARBALL SRCDIR
+# unpack TARBALL SRCDIR [PATTERN...]: all of it, or what matches.
 unpack() {
-    [ -f "$1" ] || die "no $1: name the base's source with --tarball"
-    mkdir -p "$2"
-    tar -xf "$1" -C "$2" --strip-components=1 --no-same-owner
+    local tarball=$1 src=$2
+    shift 2
+    [ -f "$tarball" ] || die "no $tarball: name the base's source with --tarball"
+    mkdir -p "$src"
+    tar -xf "$tarball" -C "$src" --strip-components=1 --no-same-owner --wildcards --no-wildcards-match-slash "$@"
 }
 
-# make_base QUEUE SRCDIR: the unpacked source as the first commit.
+# paths_for_verify QUEUE: patterns of the files that the series changes and that checkpatch wants to see.
+paths_for_verify() {
+    local queue=$1
+    sed 's:^:*/:' "$queue/verify.paths"
+    series_of "$queue" | sed "s:^:$queue/:" | xargs -r awk '
+        /^--- / { from = $2 }
+        /^\+\+\+ / { if (from == "/dev/null") made[substr($2, 3)]; else changed[substr(from, 3)] }
+        END { for (name in changed) if (!(name in made)) print "*/" name }'
+}
+
+# make_base QUEUE SRCDIR: the unpacked source as the first commit. Taken for big files, all its files go
+# into one pack, which is quicker than a file each.
 make_base() {
     git_tree "$2" init -q -b queue
-    git_tree "$2" add -A -f .
+    git_tree "$2" -c core.bigFileThreshold=1 -c core.compression=1 add -A -f .
     GIT_AUTHOR_DATE=$EPOCH GIT_COMMITTER_DATE=$EPOCH GIT_AUTHOR_NAME=$AUTHOR GIT_AUTHOR_EMAIL=$ADDRESS \
         git_tree "$2" commit -q -m "base: $(base_field "$1" tag)"
 }
@@ -147,7 +162,7 @@ lint() {
     [ -f "$queue/BASE" ] || die "$queue has no BASE"
     [ -f "$queue/series" ] || die "$queue has no series"
     lint_base "$queue"
-    if ! diff <(series_of "$queue") <(cd "$queue" && ls [0-9]*.patch); then
+    if ! diff <(series_of "$queue") <(cd "$queue" && files=([0-9]*.patch) && printf '%s\n' "${files[@]}" | sed '/^$/d'); then
         problem "$queue/series: differs from the files that are there (<: series, >: files)"
     fi
     cmp -s "$queue/series" <(write_series "$queue") || problem "$queue/series: was not made by queue.sh export"
@@ -206,9 +221,15 @@ verify_each() {
 
 verify() {
     local queue=$1 tarball=$2 each=$3 work=$4 pinned=true
+    local -a paths
     lint "$queue"
     is_base "$queue" "$tarball" || pinned=false
     rm -rf "$work/src"
+    # A large base takes minutes: where only patches are looked at, what they touch is enough.
+    if [ -f "$queue/verify.paths" ] && ! $each; then
+        mapfile -t paths < <(paths_for_verify "$queue")
+        unpack "$tarball" "$work/src" "${paths[@]}"
+    fi
     import "$queue" "$work/src" "$tarball"
     if $pinned; then
         verify_bytes "$queue" "$work/src"

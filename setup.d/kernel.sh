@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Our kernels, for the tests that boot them: the base as it is (stock), with the series of kernel/
+# (patched), and that with KASAN (kasan). Each is kept in the cache under the hash of what it is made of.
+
+MF_KERNEL_LIMIT_SEC=2400
+MF_KERNEL_LONG_LIMIT_SEC=7200
+
+# kernel_key VARIANT: the hash of everything that decides what that build is.
+kernel_key() {
+    local -a files=(BASE build.sh config/base.config config/test.config) patches
+    mapfile -t patches < <(sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/kernel/series")
+    [ "$1" = stock ] || files+=(series "${patches[@]}")
+    [ "$1" != kasan ] || files+=(config/kasan.config)
+    printf '%s-' "$MF_CODENAME"
+    hash_files "${files[@]/#/$MF_TOP/kernel/}"
+}
+
+kernel_dir() {
+    printf '%s/kernel/%s/%s' "$MF_CACHE" "$1" "$(kernel_key "$1")"
+}
+
+# kernel_ready VARIANT...: in this order: stock, patched, kasan.
+kernel_ready() {
+    local variant
+    local -a needed=()
+    for variant in "$@"; do
+        [ -e "$(kernel_dir "$variant")/complete" ] || needed+=("$variant")
+    done
+    [ ${#needed[@]} -eq 0 ] || kernel_build "${needed[@]}"
+}
+
+# kernel_build VARIANT...: one source for all; the stock kernel is built before the series is applied, and
+# the patched one where the stock one was, so that only what the series touches is compiled again.
+kernel_build() {
+    local work=$MF_CACHE/kernel-build variant
+    [ "$(free_mib "$MF_CACHE")" -ge 5000 ] || die "less than 5000 MiB free in $MF_CACHE" \
+        "free some space, or set MEMFOLD_CACHE to a folder on a larger disk"
+    source_fetch kernel Linux
+    rm -rf "$work"
+    source_unpack Linux "$work/src"
+    for variant in "$@"; do
+        kernel_build_one "$variant" "$work"
+    done
+    # Ninety thousand files take a while to go, and nobody needs to wait for that.
+    setsid rm -rf "$work" >/dev/null 2>&1 {MF_LOCK_FD}>&- &
+}
+
+# kernel_build_one VARIANT WORK
+kernel_build_one() {
+    local variant=$1 work=$2 kept
+    local -a options=(--config test)
+    kept=$(kernel_dir "$variant")
+    [ "$variant" != kasan ] || options+=(--config kasan)
+    if [ "$variant" = stock ] || [ -e "$work/applied" ]; then
+        options+=(--patched)
+    else
+        touch "$work/applied"
+    fi
+    run_logged "kernel-$variant" "read the log; a patch that does not apply is named there" \
+        "Linux: building ($variant, several minutes)" env JOBS="$MF_JOBS" "$MF_TOP/kernel/build.sh" \
+        "${options[@]}" "$work/src" "$work/$([ "$variant" = kasan ] && echo kasan || echo test)" "$work/$variant"
+    touch "$work/$variant/complete"
+    rm -rf "$kept"
+    mkdir -p "${kept%/*}"
+    mv -T "$work/$variant" "$kept"
+    cache_prune "${kept%/*}"
+}
+
+# test_tier_kernel TIER: "kernel" judges the harness, then boots each kernel; "kernel-long" boots the one
+# with KASAN for everything there is.
+test_tier_kernel() {
+    if [ "$1" = kernel-long ]; then
+        test_kernel long kasan "$MF_KERNEL_LONG_LIMIT_SEC" --kasan
+        return
+    fi
+    try_logged test-kernel-harness "tests: kernel (the harness)" timeout "$MF_KERNEL_LIMIT_SEC" \
+        env MEMFOLD_KERNEL="$(kernel_dir stock)" "$MF_TOP/tests/kernel/test_harness.py" || true
+    cp "$MF_LOGS/test-kernel-harness.log" "$MF_RESULTS/kernel-harness.tap"
+    test_kernel stock stock "$MF_KERNEL_LIMIT_SEC"
+    test_kernel patched patched "$MF_KERNEL_LIMIT_SEC"
+    test_kernel kasan kasan "$MF_KERNEL_LIMIT_SEC" --kasan
+}
+
+# test_kernel TIER VARIANT LIMIT [OPTION...]: that tier of tests/kernel on that kernel.
+test_kernel() {
+    local tier=$1 variant=$2 limit=$3 status=0
+    shift 3
+    try_logged "test-kernel-$tier" "tests: kernel ($tier)" timeout "$limit" \
+        "$MF_TOP/tests/kernel/run.py" --tier "$tier" --kernel "$(kernel_dir "$variant")" --slow 3 "$@" \
+        --programs "$(kernel_dir "$([ "$variant" = stock ] && echo patched || echo "$variant")")" \
+        --tap "$MF_RESULTS/kernel-$tier.tap" || status=$?
+    [ $status -le 1 ] || test_report "kernel-$tier-run" 1 "the kernel's tests run to their end ($tier)" \
+        "$MF_LOGS/test-kernel-$tier.log"
+}
