@@ -160,10 +160,9 @@ static void
 act_fork(struct citizen *self)
 {
     int status = 0;
-    pid_t child = fork();
+    pid_t child = fork_mortal();
 
     if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (chance(2)) {
             act_write(self);
         }
@@ -223,7 +222,6 @@ static void __attribute__((noreturn)) run_citizen(unsigned int seed)
 {
     struct citizen self = {.memory = ksm_map(PAGES, PROT_READ | PROT_WRITE)};
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     host_write("/proc/self/oom_score_adj", "0");
     chance_seed(seed);
     if (self.memory == MAP_FAILED) {
@@ -241,7 +239,7 @@ static void __attribute__((noreturn)) run_citizen(unsigned int seed)
 pid_t
 citizen_start(unsigned int seed, const struct memcg *group)
 {
-    pid_t pid = fork();
+    pid_t pid = fork_mortal();
 
     if (pid == 0) {
         if (group != NULL) {
@@ -255,10 +253,9 @@ citizen_start(unsigned int seed, const struct memcg *group)
 pid_t
 citizen_hog(const struct memcg *group)
 {
-    pid_t pid = fork();
+    pid_t pid = fork_mortal();
 
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
         host_write("/proc/self/oom_score_adj", "0");
         if (memcg_set(group, "cgroup.procs", "0") != 0) {
             _exit(0);

@@ -10,7 +10,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 enum { NAMES = 64, NAME_LENGTH = 24 };
 
@@ -30,7 +33,7 @@ tally_open(void)
 {
     entries = mmap(NULL, NAMES * sizeof(*entries), PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return entries != MAP_FAILED;
+    return entries != MAP_FAILED && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
 }
 
 /* Two processes may take an entry each for one name at the same time: the sums are still right. */
@@ -84,6 +87,18 @@ tally_print(void)
                entries[i].refused, entries[i].error != 0 ? ", last: " : "",
                entries[i].error != 0 ? strerror(entries[i].error) : "");
     }
+}
+
+pid_t
+fork_mortal(void)
+{
+    pid_t parent = getpid();
+    pid_t child = fork();
+
+    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)) {
+        _exit(0);
+    }
+    return child;
 }
 
 void

@@ -8,8 +8,10 @@
 #define PROGS_TALLY_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
-/* Makes the shared memory; before the first fork. */
+/* Makes the shared memory, and this process the parent of those whose parents die; before any fork.
+ */
 bool tally_open(void);
 
 /* Counts one use of @name (a literal): @status 0 is done, a negative errno is refused. */
@@ -20,6 +22,9 @@ long tally_done(const char *name);
 
 /* Prints a line for each as a TAP comment. */
 void tally_print(void);
+
+/* fork(), and the child dies with its parent, whenever that is killed. */
+pid_t fork_mortal(void);
 
 /* A number below @limit from a generator that each process seeds for itself. */
 unsigned int chance(unsigned int limit);
