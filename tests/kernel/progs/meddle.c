@@ -18,16 +18,35 @@
 #define CPU_FILE "/sys/devices/system/cpu/cpu1/online"
 #define KSM_DIR  "/sys/kernel/mm/ksm/"
 
-enum { COUNT_OF_RUNS = 8 };
+enum { COUNT_OF_RUNS = 8, BLOCKS = 8 };
 
-/* The last block of memory is in the movable zone, where there is one. */
-static unsigned long
-last_block(void)
+static long away = -1; /* the block of memory that was taken away */
+
+/* A block with a hole, as the last one mostly is, can't be taken away: then another. */
+static void
+memory_away(void)
 {
-    unsigned long bytes = memory_block_bytes();
-    long kib = host_read("/proc/meminfo", "MemTotal");
+    unsigned int first = chance(BLOCKS);
 
-    return bytes == 0 ? 0 : (unsigned long)kib * 1024 / bytes;
+    for (unsigned int i = 0; i < BLOCKS && away < 0; i++) {
+        unsigned int block = (first + i) % BLOCKS;
+
+        if (memory_block_movable(block)) {
+            int status = memory_block_set(block, false);
+
+            tally_add("memory off", status);
+            away = status == 0 ? (long)block : -1;
+        }
+    }
+}
+
+static void
+memory_back(void)
+{
+    if (away >= 0) {
+        tally_add("memory on", memory_block_set((unsigned long)away, true));
+        away = -1;
+    }
 }
 
 void
@@ -107,10 +126,10 @@ meddle_machine(const struct memcg *crowd)
         tally_add("cpu on", host_write(CPU_FILE, "1"));
         break;
     case 2:
-        tally_add("memory off", memory_block_set(last_block(), false));
+        memory_away();
         break;
     case 3:
-        tally_add("memory on", memory_block_set(last_block(), true));
+        memory_back();
         break;
     case 4:
         tally_add("compaction", host_write("/proc/sys/vm/compact_memory", "1"));
@@ -129,6 +148,6 @@ void
 meddle_undo(void)
 {
     host_write(CPU_FILE, "1");
-    memory_block_set(last_block(), true);
+    memory_back();
     host_write(KSM_DIR "mode", "madvise");
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -89,6 +90,25 @@ memory_block_bytes(void)
         fclose(file);
     }
     return bytes;
+}
+
+bool
+memory_block_movable(unsigned long block)
+{
+    char path[PATH_LENGTH];
+    char zone[32] = "";
+
+    snprintf(path, sizeof(path), MEMORY_DIR "memory%lu/valid_zones", block);
+
+    FILE *file = fopen(path, "re");
+
+    if (file != NULL) {
+        if (fgets(zone, sizeof(zone), file) == NULL) {
+            zone[0] = '\0';
+        }
+        fclose(file);
+    }
+    return strcmp(zone, "Movable\n") == 0;
 }
 
 int

@@ -24,6 +24,9 @@ bool pages_bind(int node);
 /* Bytes of a block of /sys/devices/system/memory; 0 where memory can't be taken away. */
 unsigned long memory_block_bytes(void);
 
+/* Whether all of a block is in a zone that holds what can be moved only. */
+bool memory_block_movable(unsigned long block);
+
 /* Takes a block of memory away, or gives it back. 0 or a negative errno. */
 int memory_block_set(unsigned long block, bool online);
 

@@ -7,7 +7,7 @@
  * Each looks at its contents all the time; in the end all are gone, and every counter of KSM is 0.
  * What the kernel has no interface for is refused and counted as that.
  *
- * harness: memory=768M cpus=2 nodes=2 timeout=300 cmdline=movablecore=256M args=20
+ * harness: memory=768M cpus=2 nodes=2 timeout=300 cmdline=movablecore=384M args=20
  */
 #include "citizen.h"
 #include "host.h"
@@ -125,7 +125,7 @@ live(struct town *town, long seconds)
     while (host_msec() < end && !town->wrong) {
         populate(town);
         step(town);
-        host_pause(chance(30000));
+        host_pause(chance(5000));
         reap(town, WNOHANG);
         if (host_msec() > tell) {
             tell += PROGRESS_SEC * 1000;
