@@ -109,7 +109,7 @@ build_selftests() {
         targets+=("$out/$name")
     done
     make --no-print-directory -C "$src/$SELFTESTS" ARCH=x86_64 OUTPUT="$out" CC="$COMPILER" \
-        KHDR_INCLUDES="-isystem $2/usr/include" USERCFLAGS="-O2 -Werror" USERLDFLAGS=-static \
+        KHDR_INCLUDES="-isystem $2/usr/include" USERCFLAGS="-O2 -Werror -Wno-error=maybe-uninitialized" USERLDFLAGS=-static \
         -j "$JOBS" "${targets[@]}"
 }
 

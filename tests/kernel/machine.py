@@ -5,7 +5,7 @@
 
 The program's output comes through the second serial port, the kernel's messages through the first.
 `ended.verdict` tells what happened to the machine: ENDED (and `ended.status`, the program's), HANG,
-PANIC, WARNING, DIED. A machine never outlives run().
+PANIC, WARNING, DIED. A machine outlives neither run() nor this process.
 """
 
 import contextlib
@@ -15,9 +15,9 @@ import pathlib
 import re
 import selectors
 import shutil
-import signal
 import subprocess
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -36,6 +36,16 @@ _HANG = re.compile(r"hung_task|softlockup|soft lockup|hard LOCKUP|RCU Stall", re
 _COMPLAINT = re.compile(r"\b(WARNING: |BUG: |INFO: (possible|trying|task|rcu_)|possible recursive locking|Oops:)")
 _STARTED, _END = "@@started", re.compile(r"@@ended (\d+)")
 _GRACE_SEC = 60
+_stopping = threading.Event()
+
+
+class Stopped(Exception):
+    """stop() was called while a machine ran."""
+
+
+def stop():
+    """Ends all machines, also those that are yet to be started: their run() raises Stopped."""
+    _stopping.set()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,20 +173,19 @@ def _judge(output, console, timed_out, timeout):
 @contextlib.contextmanager
 def _process(words, folder):
     with open(folder / "qemu.log", "wb") as log:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                   start_new_session=True)
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *words],
+                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         yield process
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
 
 
 def run(kernel, spec, command, files, on_line=lambda line: None):
     """Boots `kernel`, runs `command` by the shell in /test, where `files` (name: path) are, and returns
     how it ended. `on_line` gets the program's lines as they come. Blocks for at most the timeout and
-    some seconds; raises OSError when QEMU can't be started."""
+    some seconds; raises OSError when QEMU can't be started, and Stopped."""
     with tempfile.TemporaryDirectory(prefix="memfold-vm.") as name:
         folder = pathlib.Path(name)
         initrd = pack(folder, spec, command, files)
@@ -205,6 +214,8 @@ def _follow(process, timeout, output, console, on_line):
                     if _END.search(line):
                         deadline = min(deadline, time.monotonic() + _GRACE_SEC)
                 console.look()
+                if _stopping.is_set():
+                    raise Stopped
                 if time.monotonic() > deadline:
                     return True
         finally:

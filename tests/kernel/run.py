@@ -14,6 +14,7 @@ import concurrent.futures
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ import table
 
 MACHINES_MAX = 2
 # KASAN makes a machine slower, and takes an eighth of its memory and some more.
-KASAN_TIME, KASAN_MEMORY_NUM, KASAN_MEMORY_DEN, KASAN_MEMORY_MIB = 4, 5, 4, 128
+KASAN_TIME, KASAN_MEMORY_NUM, KASAN_MEMORY_DEN, KASAN_MEMORY_MIB = 2, 5, 4, 128
 
 
 class Reporter:
@@ -147,7 +148,8 @@ def chosen(options):
         sys.exit(f"run.py: no test is called {unknown[0]!r} (--list names them)")
     if options.tests:
         return [test for test in every if test.name in options.tests]
-    return [test for test in every if options.tier in test.tiers]
+    tests = [test for test in every if options.tier in test.tiers]
+    return [table.for_long(test) for test in tests] if options.tier == "long" else tests
 
 
 def run_all(options, tests, tap):
@@ -155,8 +157,13 @@ def run_all(options, tests, tap):
     verdicts = judge.Judge(table.expectations()) if options.tier == "stock" else None
     runner = Runner(options, reporter, verdicts)
     with concurrent.futures.ThreadPoolExecutor(min(MACHINES_MAX, os.cpu_count() or 1)) as pool:
-        for future in [pool.submit(runner.run, test) for test in tests]:
-            future.result()
+        futures = [pool.submit(runner.run, test) for test in tests]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            machine.stop()
+            raise
     if verdicts:
         reporter.cases("expect-stock", list(verdicts.unmet({test.name for test in tests})))
     reporter.close()
@@ -164,6 +171,7 @@ def run_all(options, tests, tap):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: ended by SIGTERM"))
     options = parse_options()
     tests = chosen(options)
     if options.list:

@@ -11,10 +11,12 @@ colon. Keys:
   needs=P,Q       paths without which the test is skipped
   program=NAME    when it is not the test's name
   args=A,B        the program's arguments
+  long=A,B        its arguments in the tier "long", where it has more time
   protocol=exit   the program has no TAP, but an exit status
   tiers=A,B       where it runs; see TIERS
 """
 
+import dataclasses
 import fnmatch
 import pathlib
 import re
@@ -24,6 +26,7 @@ import machine
 
 HERE = pathlib.Path(__file__).resolve().parent
 TIERS = ("stock", "patched", "kasan", "long")
+LONG_TIMEOUT_SEC = 1200
 _NUMBERS = ("memory", "cpus", "nodes", "zram", "disk", "timeout")
 _WORDS = ("cmdline", "needs")
 _OWN = re.compile(r"^\W*harness:[ \t]*(.*)$", re.MULTILINE)
@@ -34,6 +37,7 @@ class Test(NamedTuple):
     name: str
     program: str
     args: tuple
+    long_args: tuple
     protocol: str
     tiers: tuple
     spec: machine.Spec
@@ -46,9 +50,16 @@ class Expectation(NamedTuple):
     state: str
 
 
+def for_long(test):
+    """The test as the tier "long" runs it."""
+    if not test.long_args:
+        return test
+    return test._replace(args=test.long_args, spec=dataclasses.replace(test.spec, timeout=LONG_TIMEOUT_SEC))
+
+
 def parse(name, words, source=None):
     """The Test that a declaration makes; ValueError names what is wrong."""
-    given = {"program": name, "args": "", "protocol": "tap", "tiers": ",".join(TIERS), "swap": "no"}
+    given = {"program": name, "args": "", "long": "", "protocol": "tap", "tiers": ",".join(TIERS), "swap": "no"}
     for word in words.split():
         key, separator, value = word.partition("=")
         if not separator or key not in (*given, *_NUMBERS, *_WORDS):
@@ -59,8 +70,8 @@ def parse(name, words, source=None):
     tiers = tuple(given["tiers"].split(","))
     if unknown := set(tiers) - set(TIERS):
         raise ValueError(f"{name}: no tier is called {min(unknown)!r}")
-    args = tuple(filter(None, given["args"].split(",")))
-    return Test(name, given["program"], args, given["protocol"], tiers,
+    args, long_args = (tuple(filter(None, given[key].split(","))) for key in ("args", "long"))
+    return Test(name, given["program"], args, long_args, given["protocol"], tiers,
                 machine.Spec(swap=given["swap"] == "yes", **spec), source)
 
 

@@ -15,7 +15,8 @@ ARCHIVE_HOSTS = re.compile(r"\b(?:deb|security|snapshot|archive|ftp|mirror|mirro
 ADDRESS = re.compile(r"https?://(?:\d{1,3}\.){3}\d{1,3}")
 REQUIRED = ("README.md", "NEWS.md", "COPYING", "COPYING.LESSER", "setup", ".ci/run", ".clang-format",
             ".editorconfig", "docs/architecture.md", "docs/hacking.md", "docs/testing.md",
-            "qemu-patches/BASE", "qemu-patches/series", "qemu-patches/README.md", "tests/skips.allowed")
+            "qemu-patches/BASE", "qemu-patches/series", "qemu-patches/README.md",
+            "kernel/BASE", "kernel/series", "kernel/README.md", "tests/skips.allowed")
 PROGRAMS = ("memfold", "memfoldd", "memfold-hook")
 EXECUTABLE = ("setup", ".ci/run")
 
@@ -30,7 +31,7 @@ def search(pattern, what):
 def machine_folders():
     yield from search(PERSONAL, "a folder of some machine")
     for problem in search(SCRATCH, "a fixed scratch path (ask mktemp)"):
-        if not problem.startswith(("docs/", "qemu-patches/", "README.md")):
+        if not problem.startswith(("docs/", "qemu-patches/", "kernel/", "README.md")):
             yield problem
 
 
