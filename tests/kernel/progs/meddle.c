@@ -110,7 +110,7 @@ meddle_process(pid_t pid)
         break;
     case 4:
         snprintf(path, sizeof(path), "/proc/%d/ksm_unmerge", pid);
-        tally_add("paced unmerge", host_write(path, "%u", 1 + chance(256)));
+        tally_add("paced unmerge", host_write(path, "pages_per_step=%u", 1 + chance(256)));
         break;
     }
 }

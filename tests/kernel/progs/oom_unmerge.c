@@ -75,6 +75,7 @@ judge(const char *what, struct worker *workers, int status)
     ksft_test_result(status < 0, "%s: the writer gets an error or dies\n", what);
     ksft_test_result(alive == WORKERS, "%s: every merged process lives\n", what);
     ksft_test_result(ksm_get("run") != 2 || kib == 0, "%s: run says the truth\n", what);
+    workers_ask(workers, WORKERS, WORKER_MERGE);
     ksft_test_result(ksm_scan(3) == 0 && workers_ask(workers, WORKERS, WORKER_CHECK) == 0 &&
                          workers_smaps_kib(workers, WORKERS, "KSM") / 4 == MERGED,
                      "%s: contents, and all merges again\n", what);
@@ -102,6 +103,9 @@ test_full(const char *what, const char *path, bool by_pid, struct memcg *group)
 
     int status = 0;
 
+    for (int i = 0; i < (by_pid ? WORKERS : 0) && status == 0; i++) {
+        status = write_in_child(path, workers[i].pid);
+    }
     ksm_set("run", by_pid ? 0 : 1);
     for (int i = 0; i < (by_pid ? WORKERS : 1) && status == 0; i++) {
         status = write_in_child(path, by_pid ? -(long)workers[i].pid : 2);
