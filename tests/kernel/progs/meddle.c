@@ -22,7 +22,8 @@ enum { COUNT_OF_RUNS = 8, BLOCKS = 8 };
 
 static long away = -1; /* the block of memory that was taken away */
 
-/* A block with a hole, as the last one mostly is, can't be taken away: then another. */
+/* One with a hole or a reserved page, as the last of a node has, can't be taken away: then another.
+ */
 static void
 memory_away(void)
 {

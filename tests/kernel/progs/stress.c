@@ -7,7 +7,7 @@
  * Each looks at its contents all the time; in the end all are gone, and every counter of KSM is 0.
  * What the kernel has no interface for is refused and counted as that.
  *
- * harness: memory=768M cpus=2 nodes=2 timeout=300 cmdline=movablecore=384M args=20
+ * harness: memory=1024M cpus=2 nodes=2 timeout=300 cmdline=movablecore=640M args=20
  */
 #include "citizen.h"
 #include "host.h"
