@@ -116,15 +116,14 @@ build_selftests() {
 # install_tree SRC BUILD DEST: what a program needs to be compiled for this kernel: its headers, and the
 # helpers of the self-tests, by their paths in the source.
 install_tree() {
-    local src=$1 tree=$3/tree
+    local src=$1 tree=$3/tree name
     mkdir -p "$tree/usr" "$tree/$SELFTESTS"
     cp -r "$2/usr/include" "$tree/usr/"
     cp "$src/$SELFTESTS/../kselftest.h" "$tree/$SELFTESTS/../"
     cp "$src/$SELFTESTS"/*.h "$tree/$SELFTESTS/"
-    (cd "$src/$SELFTESTS" && ls ksm_util.c vm_util.c thp_settings.c) 2>/dev/null |
-        while read -r name; do
-            cp "$src/$SELFTESTS/$name" "$tree/$SELFTESTS/"
-        done
+    for name in ksm_util.c vm_util.c thp_settings.c; do
+        [ ! -f "$src/$SELFTESTS/$name" ] || cp "$src/$SELFTESTS/$name" "$tree/$SELFTESTS/"
+    done
 }
 
 install_built() {

@@ -76,6 +76,7 @@ unpack() {
 paths_for_verify() {
     local queue=$1
     sed 's:^:*/:' "$queue/verify.paths"
+    # shellcheck disable=SC2016
     series_of "$queue" | sed "s:^:$queue/:" | xargs -r awk '
         /^--- / { from = $2 }
         /^\+\+\+ / { if (from == "/dev/null") made[substr($2, 3)]; else changed[substr(from, 3)] }
