@@ -72,9 +72,9 @@ test_remove(struct worker *workers, unsigned long block)
     int status = take_away(block);
 
     ksm_stop();
-    ksft_print_msg("block %lu had %ld merged pages: %d\n", block, before, status);
+    ksft_print_msg("block %lu had %ld merged pages: %s\n", block, before, strerror(-status));
     ksft_test_result(status == 0 && before > 0 && pages_in_block(&workers[0], block) == 0,
-                     "memory with merged pages goes away (%s)\n", strerror(-status));
+                     "memory with merged pages goes away\n");
     ksft_test_result(all_merged(workers, WORKERS), "they stay merged\n");
 
     bool started = worker_start(&newcomer, PAGES, SEED, NULL);
@@ -88,7 +88,7 @@ test_remove(struct worker *workers, unsigned long block)
     }
     status = memory_block_set(block, true);
     ksft_test_result(status == 0 && ksm_scan(2) == 0 && all_merged(workers, WORKERS),
-                     "the memory comes back (%d)\n", status);
+                     "the memory comes back\n");
 }
 
 int

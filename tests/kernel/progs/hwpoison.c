@@ -53,7 +53,7 @@ test_soft(struct worker *workers)
     ksft_test_result(status == 0 && after != frame && after == bad_frame(&workers[1]) &&
                          workers_ask(workers, WORKERS, WORKER_CHECK) == 0 &&
                          workers_smaps_kib(workers, WORKERS, "KSM") / 4 == WORKERS * PAGES,
-                     "soft offline moves the page for all who map it (%d)\n", status);
+                     "soft offline moves the page for all who map it\n");
 }
 
 static void
@@ -66,8 +66,7 @@ test_hard(struct worker *workers)
         each = each && worker_ask(&workers[i], WORKER_POISONED) == 1;
     }
     ksft_test_result(status == 0 && each,
-                     "hard error: everyone who maps the page gets SIGBUS, for that page (%d)\n",
-                     status);
+                     "hard error: everyone who maps the page gets SIGBUS, for that page\n");
     ksft_test_result(workers_alive(workers, WORKERS) == WORKERS &&
                          workers_ask(workers, WORKERS, WORKER_CHECK_READABLE) == 0,
                      "and keeps the contents of the others\n");

@@ -63,10 +63,7 @@ test_trees(void)
     bool started = status == 0 && workers_start(workers, 2, PAGES, SEED, NULL);
 
     if (!started) {
-        ksft_test_result_fail("trees by node: start (%d)\n", status);
-        ksft_test_result_fail("trees by node: start\n");
-        pages_bind(-1);
-        return;
+        ksft_exit_fail_msg("trees by node: can't start (%d)\n", status);
     }
     ksm_scan(2);
 
