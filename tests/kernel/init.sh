@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The first process of a test machine: brings up what a test may expect, runs the one program, and says
-# on the second serial port how that ended. The first port is the kernel's alone, so that its messages
+# on a serial port of its own how that ended. The console is the kernel's alone, so that its messages
 # and the program's results do not mix within a line.
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/ TMPDIR=/tmp
@@ -22,7 +22,7 @@ ulimit -c 0
 # shellcheck source=/dev/null
 . /test/settings
 
-PORT=/dev/ttyS1
+PORT=/dev/$PORT
 stty -F "$PORT" raw -echo
 
 swap_on() {

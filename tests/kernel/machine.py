@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One test machine: a kernel under QEMU's emulator, a root of busybox in memory, and one program.
+A kernel that is a program itself (User-Mode Linux) is its own machine, a small and quick one.
 
     ended = machine.run(kernel, Spec(memory=512), "./prog -x", {"prog": path}, on_line=print)
 
-The program's output comes through the second serial port, the kernel's messages through the first.
+The program's output comes through a serial port of its own, the kernel's messages through the console.
 `ended.verdict` tells what happened to the machine: ENDED (and `ended.status`, the program's), HANG,
 PANIC, WARNING, DIED. A machine outlives neither run() nor this process.
 """
@@ -15,6 +16,7 @@ import pathlib
 import re
 import selectors
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -25,9 +27,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 # kernel developers have. Ours serves where it is the one that is installed.
 EMULATORS = ("/usr/bin/qemu-system-x86_64", "/opt/memfold/bin/qemu-system-x86_64")
 BUSYBOX = "/bin/busybox"
-CMDLINE = ("panic=-1", "oops=panic", "panic_on_warn=1", "hung_task_panic=1", "softlockup_panic=1",
+CMDLINE = ("oops=panic", "panic_on_warn=1", "hung_task_panic=1", "softlockup_panic=1",
            "sysctl.kernel.hung_task_timeout_secs=100", "sysctl.kernel.panic_on_rcu_stall=1", "loglevel=5",
-           "printk.time=1", "nokaslr")
+           "printk.time=1")
 ENDED, HANG, PANIC, WARNING, DIED = "ended", "hang", "panic", "warning", "died"
 
 _PANIC = re.compile(r"Kernel panic - not syncing: (?P<what>.*)")
@@ -77,19 +79,29 @@ def emulator():
     return next((path for path in EMULATORS if os.access(path, os.X_OK)), None)
 
 
-def _settings(spec):
-    return (f"ZRAM_MIB={spec.zram or ''}\nSWAP={'yes' if spec.swap else 'no'}\n"
+def is_program(kernel):
+    """Whether the kernel is User-Mode Linux."""
+    return kernel.name == "linux"
+
+
+def fits(kernel, spec):
+    """Whether this kernel's kind of machine can be what the spec asks for."""
+    return not is_program(kernel) or (spec.nodes == 1 and not spec.disk and not spec.cmdline)
+
+
+def _settings(kernel, spec):
+    return (f"PORT={'ttyS0' if is_program(kernel) else 'ttyS1'}\nZRAM_MIB={spec.zram or ''}\nSWAP={'yes' if spec.swap else 'no'}\n"
             f"NEEDS='{' '.join(spec.needs)}'\n")
 
 
-def pack(folder, spec, command, files):
+def pack(folder, settings, command, files):
     """Makes folder/initrd of busybox, the init, and the test's files in /test; returns its path."""
     root = folder / "root"
     for name in ("bin", "proc", "sys", "dev", "tmp", "test", "etc"):
         (root / name).mkdir(parents=True)
     shutil.copy(BUSYBOX, root / "bin/busybox")
     shutil.copy(HERE / "init.sh", root / "init")
-    (root / "test/settings").write_text(_settings(spec))
+    (root / "test/settings").write_text(settings)
     (root / "test/command").write_text(command + "\n")
     for name, path in files.items():
         shutil.copy(path, root / "test" / name)
@@ -112,7 +124,7 @@ def _numa(spec):
     return words
 
 
-def arguments(kernel, initrd, folder, spec):
+def _qemu(kernel, initrd, folder, spec):
     """QEMU's command line. A core is a socket, so that each node has its own; nothing is mergeable, so
     that the host's own ksmd leaves the machine alone."""
     memory = spec.memory // spec.nodes * spec.nodes
@@ -126,7 +138,15 @@ def arguments(kernel, initrd, folder, spec):
         with open(disk, "wb") as file:
             file.truncate(spec.disk << 20)
         words += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"]
-    return words + ["-append", " ".join(("console=ttyS0", *CMDLINE, *spec.cmdline))]
+    return words + ["-append", " ".join(("console=ttyS0", "panic=-1", "nokaslr", *CMDLINE, *spec.cmdline))]
+
+
+def _program(kernel, initrd, folder, spec):
+    """User-Mode Linux. A static C library of the host registers a restartable sequence, in memory that
+    the kernel unmaps in its first process, which dies of that: so without."""
+    words = ["env", "GLIBC_TUNABLES=glibc.pthread.rseq=0", str(kernel), f"mem={spec.memory}M", f"initrd={initrd}",
+             "con=null", "con0=null,fd:1", "ssl=null", "ssl0=null,fd:3", *CMDLINE]
+    return ["sh", "-c", 'exec "$@" >"$0/console" 3>"$0/output"', str(folder), *words]
 
 
 class _Follower:
@@ -172,13 +192,14 @@ def _judge(output, console, timed_out, timeout):
 
 @contextlib.contextmanager
 def _process(words, folder):
-    with open(folder / "qemu.log", "wb") as log:
+    with open(folder / "machine.log", "wb") as log:
         process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *words],
-                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     try:
         yield process
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -188,14 +209,15 @@ def run(kernel, spec, command, files, on_line=lambda line: None):
     some seconds; raises OSError when QEMU can't be started, and Stopped."""
     with tempfile.TemporaryDirectory(prefix="memfold-vm.") as name:
         folder = pathlib.Path(name)
-        initrd = pack(folder, spec, command, files)
+        initrd = pack(folder, _settings(kernel, spec), command, files)
+        words = (_program if is_program(kernel) else _qemu)(kernel, initrd, folder, spec)
         output, console = _Follower(folder / "output"), _Follower(folder / "console")
-        with _process(arguments(kernel, initrd, folder, spec), folder) as process:
+        with _process(words, folder) as process:
             timed_out = _follow(process, spec.timeout, output, console, on_line)
         for line in output.look(last=True):
             on_line(line)
         console.look(last=True)
-        console.lines += [f"qemu: {line}" for line in (folder / "qemu.log").read_text().splitlines()]
+        console.lines += [f"machine: {line}" for line in (folder / "machine.log").read_text().splitlines()]
     verdict, reason, status = _judge(output.lines, console.lines, timed_out, spec.timeout)
     own = [line for line in output.lines if not line.startswith("@@")]
     return Ended(verdict, reason, status, own, console.lines)
