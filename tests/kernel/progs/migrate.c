@@ -85,7 +85,6 @@ test_trees(void)
                      "and not with those of the old one\n");
     workers_end(workers, 3);
     pages_bind(-1);
-    ksm_scan(2);
     ksm_set("run", 2);
     ksm_set("merge_across_nodes", 1);
 }
@@ -172,7 +171,6 @@ main(void)
     }
     test_move(workers);
     workers_end(workers, WORKERS);
-    ksm_scan(1);
     test_trees();
     test_compaction();
     ksft_finished();

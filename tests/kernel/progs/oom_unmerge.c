@@ -77,7 +77,7 @@ judge(const char *what, struct worker *workers, int status)
     ksft_test_result(ksm_get("run") != 2 || kib == 0, "%s: run says the truth\n", what);
     workers_ask(workers, WORKERS, WORKER_MERGE);
     ksft_test_result(ksm_scan(3) == 0 && workers_ask(workers, WORKERS, WORKER_CHECK) == 0 &&
-                         workers_smaps_kib(workers, WORKERS, "KSM") / 4 == MERGED,
+                         workers_smaps_kib(workers, WORKERS, "KSM") / 4 >= MERGED,
                      "%s: contents, and all merges again\n", what);
 }
 
@@ -115,7 +115,7 @@ test_full(const char *what, const char *path, bool by_pid, struct memcg *group)
     if (group != NULL) {
         memcg_set(group, "memory.max", "max");
     }
-    ksm_scan(2);
+    ksm_unmerge_all();
 }
 
 int
