@@ -200,7 +200,7 @@ verify_checkpatch() {
     local -a args=()
     [ ! -f "$queue/checkpatch.args" ] || mapfile -t args <"$queue/checkpatch.args"
     while read -r patch; do
-        (cd "$src" && perl scripts/checkpatch.pl -q "${args[@]}" "$queue/$patch") ||
+        (cd "$src" && perl scripts/checkpatch.pl -q "${args[@]}" "$queue/$patch" 2>/dev/null) ||
             problem "$patch: checkpatch complains"
     done < <(series_of "$queue")
 }
@@ -228,7 +228,7 @@ verify() {
     rm -rf "$work/src"
     # A large base takes minutes: where only patches are looked at, what they touch is enough.
     if [ -f "$queue/verify.paths" ] && ! $each; then
-        mapfile -t paths < <(paths_for_verify "$queue")
+        mapfile -t paths < <(paths_for_verify "$queue" | sort -u)
         unpack "$tarball" "$work/src" "${paths[@]}"
     fi
     import "$queue" "$work/src" "$tarball"
