@@ -13,16 +13,15 @@ export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=memfold KBUILD_BUILD_
 
 usage() {
     cat <<'END'
-usage: build.sh [--patched] [--config NAME]... [--uml] SRCDIR BUILDDIR [DESTDIR]
+usage: build.sh [--patched] [--config NAME]... SRCDIR BUILDDIR [DESTDIR]
        build.sh [--patched] --test SRCDIR BUILDDIR
 
   SRCDIR     an unpacked base, never configured in place; the series is applied to it
   BUILDDIR   made if absent, used again if present
-  DESTDIR    put bzImage (or linux), its config, selftests/, and tree/ (headers to compile against) there
+  DESTDIR    put bzImage, its config, selftests/, and tree/ (headers to compile against) there
 
   --patched      SRCDIR has the series, or a part of it, already
   --config NAME  a fragment config/NAME.config over config/base.config; the last one wins
-  --uml          User-Mode Linux, configured by config/uml.config alone
   --test         no image: compile what the series touches in every configuration of config/check/, run
                  sparse over it, and build the self-tests. What `queue.sh verify --each` asks of a patch.
 
@@ -129,16 +128,15 @@ install_tree() {
 install_built() {
     local src=$1 build=$2 dest=$3 name
     mkdir -p "$dest/selftests"
-    install -m 644 "$build/$IMAGE" "$dest/${IMAGE##*/}"
+    install -m 644 "$build/arch/x86/boot/bzImage" "$dest/bzImage"
     install -m 644 "$build/.config" "$dest/config"
-    [ "$ARCH" = x86_64 ] || return 0
     install_tree "$src" "$build" "$dest"
     for name in $(selftest_names "$src"); do
         install -m 755 "$build/selftests/$name" "$dest/selftests/$name"
     done
 }
 
-patched=false test=false ARCH=x86_64 IMAGE=arch/x86/boot/bzImage
+patched=false test=false ARCH=x86_64
 fragments=("$QUEUE/config/base.config")
 while [ $# -gt 0 ]; do
     case $1 in
@@ -149,7 +147,6 @@ while [ $# -gt 0 ]; do
         fragments+=("$QUEUE/config/$2.config")
         shift
         ;;
-    --uml) ARCH=um IMAGE=linux fragments=("$QUEUE/config/uml.config") ;;
     --help | -h) usage; exit 0 ;;
     -*) usage >&2; exit 2 ;;
     *) break ;;
@@ -174,6 +171,6 @@ if $test; then
     exit
 fi
 configure "$src" "$build" "${fragments[@]}"
-make_kernel "$src" "$build" "${IMAGE##*/}"
-[ "$ARCH" = um ] || build_selftests "$src" "$build"
+make_kernel "$src" "$build" bzImage
+build_selftests "$src" "$build"
 [ $# -lt 3 ] || install_built "$src" "$build" "$3"

@@ -22,7 +22,7 @@ ulimit -c 0
 # shellcheck source=/dev/null
 . /test/settings
 
-PORT=/dev/$PORT
+PORT=/dev/ttyS1
 stty -F "$PORT" raw -echo
 
 swap_on() {

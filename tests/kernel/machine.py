@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One test machine: a kernel under QEMU's emulator, a root of busybox in memory, and one program.
-A kernel that is a program itself (User-Mode Linux) is its own machine, a small and quick one.
 
     ended = machine.run(kernel, Spec(memory=512), "./prog -x", {"prog": path}, on_line=print)
 
@@ -79,18 +78,8 @@ def emulator():
     return next((path for path in EMULATORS if os.access(path, os.X_OK)), None)
 
 
-def is_program(kernel):
-    """Whether the kernel is User-Mode Linux."""
-    return kernel.name == "linux"
-
-
-def fits(kernel, spec):
-    """Whether this kernel's kind of machine can be what the spec asks for."""
-    return not is_program(kernel) or (spec.nodes == 1 and not spec.disk and not spec.cmdline)
-
-
-def _settings(kernel, spec):
-    return (f"PORT={'ttyS0' if is_program(kernel) else 'ttyS1'}\nZRAM_MIB={spec.zram or ''}\nSWAP={'yes' if spec.swap else 'no'}\n"
+def _settings(spec):
+    return (f"ZRAM_MIB={spec.zram or ''}\nSWAP={'yes' if spec.swap else 'no'}\n"
             f"NEEDS='{' '.join(spec.needs)}'\n")
 
 
@@ -124,7 +113,7 @@ def _numa(spec):
     return words
 
 
-def _qemu(kernel, initrd, folder, spec):
+def arguments(kernel, initrd, folder, spec):
     """QEMU's command line. A core is a socket, so that each node has its own; nothing is mergeable, so
     that the host's own ksmd leaves the machine alone."""
     memory = spec.memory // spec.nodes * spec.nodes
@@ -139,14 +128,6 @@ def _qemu(kernel, initrd, folder, spec):
             file.truncate(spec.disk << 20)
         words += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"]
     return words + ["-append", " ".join(("console=ttyS0", "panic=-1", "nokaslr", *CMDLINE, *spec.cmdline))]
-
-
-def _program(kernel, initrd, folder, spec):
-    """User-Mode Linux. A static C library of the host registers a restartable sequence, in memory that
-    the kernel unmaps in its first process, which dies of that: so without."""
-    words = ["env", "GLIBC_TUNABLES=glibc.pthread.rseq=0", str(kernel), f"mem={spec.memory}M", f"initrd={initrd}",
-             "con=null", "con0=null,fd:1", "ssl=null", "ssl0=null,fd:3", *CMDLINE]
-    return ["sh", "-c", 'exec "$@" >"$0/console" 3>"$0/output"', str(folder), *words]
 
 
 class _Follower:
@@ -209,8 +190,8 @@ def run(kernel, spec, command, files, on_line=lambda line: None):
     some seconds; raises OSError when QEMU can't be started, and Stopped."""
     with tempfile.TemporaryDirectory(prefix="memfold-vm.") as name:
         folder = pathlib.Path(name)
-        initrd = pack(folder, _settings(kernel, spec), command, files)
-        words = (_program if is_program(kernel) else _qemu)(kernel, initrd, folder, spec)
+        initrd = pack(folder, _settings(spec), command, files)
+        words = arguments(kernel, initrd, folder, spec)
         output, console = _Follower(folder / "output"), _Follower(folder / "console")
         with _process(words, folder) as process:
             timed_out = _follow(process, spec.timeout, output, console, on_line)

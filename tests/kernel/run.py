@@ -4,7 +4,7 @@
 
     run.py --tier patched --kernel DIR [--programs DIR] [--tap FILE] [TEST...]
 
-DIR is what kernel/build.sh installs: bzImage or linux, selftests/, tree/. --programs takes the programs from
+DIR is what kernel/build.sh installs: bzImage, selftests/, tree/. --programs takes the programs from
 another such folder, as a stock kernel's run takes them from the patched build. A case is called
 TEST/CASE; progress goes to stdout, what a machine said is kept beside the TAP file for a test that failed.
 """
@@ -103,7 +103,7 @@ class Runner:
                                        self._options.programs / "tree", pathlib.Path(out))
             except subprocess.CalledProcessError as failure:
                 return [ktap.Case("compiles", ktap.FAILED, failure.stderr)], None
-            ended = machine.run(self._options.image, self._spec(test.spec),
+            ended = machine.run(self._options.kernel / "bzImage", self._spec(test.spec),
                                 progs.command_of(test), files, on_line)
         return ktap.cases_of(ended, test.protocol, test.name), ended
 
@@ -129,7 +129,7 @@ class Runner:
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tier", choices=table.TIERS, default="patched")
-    parser.add_argument("--kernel", type=pathlib.Path, required=True, help="folder with bzImage, or linux (User-Mode)")
+    parser.add_argument("--kernel", type=pathlib.Path, required=True, help="folder with bzImage")
     parser.add_argument("--programs", type=pathlib.Path, help="folder with selftests/ and tree/ (default: --kernel's)")
     parser.add_argument("--tap", type=pathlib.Path, help="write TAP to this file (default: stdout)")
     parser.add_argument("--slow", type=int, default=1, metavar="N", help="N times the time limits")
@@ -138,9 +138,8 @@ def parse_options():
     parser.add_argument("tests", nargs="*", help="only these")
     options = parser.parse_args()
     options.programs = options.programs or options.kernel
-    options.image = next((path for path in (options.kernel / "bzImage", options.kernel / "linux") if path.exists()), None)
-    if not options.image:
-        parser.error(f"{options.kernel} has no kernel")
+    if not (options.kernel / "bzImage").exists():
+        parser.error(f"{options.kernel} has no bzImage")
     return options
 
 
@@ -151,7 +150,7 @@ def chosen(options):
         sys.exit(f"run.py: no test is called {unknown[0]!r} (--list names them)")
     if options.tests:
         return [test for test in every if test.name in options.tests]
-    tests = [test for test in every if options.tier in test.tiers and machine.fits(options.image, test.spec)]
+    tests = [test for test in every if options.tier in test.tiers]
     return [table.for_long(test) for test in tests] if options.tier == "long" else tests
 
 
@@ -180,7 +179,7 @@ def main():
     if options.list:
         print("\n".join(test.name for test in tests))
         return 0
-    if not machine.is_program(options.image) and machine.emulator() is None:
+    if machine.emulator() is None:
         sys.exit("run.py: no emulator: install the package qemu-system-x86")
     if not options.tap:
         return 1 if run_all(options, tests, sys.stdout) else 0
