@@ -158,7 +158,7 @@ def _judge(output, console, timed_out, timeout):
     if panic and "panic_on_warn" in panic:
         return WARNING, complaint or panic, 0
     if panic:
-        return (HANG if _HANG.search(panic) else PANIC), panic, 0
+        return (HANG if _HANG.search(panic) else PANIC), f"{panic} ({complaint})" if complaint else panic, 0
     if timed_out:
         what = f"no end within {timeout} s" if end is None else "the test ended, the machine did not"
         return HANG, what, 0

@@ -92,10 +92,13 @@ def own_tests(folder=HERE / "progs"):
 
 
 def selftests(folder, path=HERE / "selftests"):
-    """The kernel's self-tests: those of the table, and with the defaults what else `folder` has."""
-    declared = [parse(*(part.strip() for part in line.partition(":")[::2])) for line in lines_of(path)]
+    """The kernel's self-tests: those of the table, and what else `folder` has. The line of the name *
+    is what all have that do not say otherwise."""
+    lines = dict([part.strip() for part in line.partition(":")[::2]] for line in lines_of(path))
+    common = lines.pop("*", "")
+    declared = [parse(name, f"{common} {words}") for name, words in lines.items()]
     known = {test.program for test in declared}
-    others = [parse(entry.name, "") for entry in sorted(folder.iterdir()) if entry.name not in known]
+    others = [parse(entry.name, common) for entry in sorted(folder.iterdir()) if entry.name not in known]
     return declared + others
 
 

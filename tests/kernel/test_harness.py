@@ -153,6 +153,7 @@ def stock_must_be_red(_image):
     tap.equal(judged(("sample/fix", "fail"), green), ([ktap.FAILED], 0), "green")
     tap.equal(judged(("sample/fix", "fail"), skipped), ([ktap.FAILED], 0), "skipped")
     tap.equal(judged(("sample/fix", "skip"), skipped), ([ktap.PASSED], 0), "skip that is wanted")
+    tap.equal(judged(("sample/fix", "any"), red, green), ([ktap.PASSED, ktap.PASSED], 0), "either")
     tap.equal(judged(("sample/fix", "fail"), other), ([ktap.PASSED], 1), "a row that met nothing")
     tap.equal(judged(("sample/*", "panic"), ktap.Case("machine", "panic", "")), ([ktap.PASSED], 0), "panic")
 
