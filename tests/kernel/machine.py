@@ -27,8 +27,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 EMULATORS = ("/usr/bin/qemu-system-x86_64", "/opt/memfold/bin/qemu-system-x86_64")
 BUSYBOX = "/bin/busybox"
 CMDLINE = ("oops=panic", "panic_on_warn=1", "hung_task_panic=1", "softlockup_panic=1",
-           "sysctl.kernel.hung_task_timeout_secs=100", "sysctl.kernel.panic_on_rcu_stall=1", "loglevel=5",
-           "printk.time=1")
+           "watchdog_thresh=60", "rcupdate.rcu_cpu_stall_timeout=100", "sysctl.kernel.panic_on_rcu_stall=1",
+           "sysctl.kernel.hung_task_timeout_secs=100", "loglevel=5", "printk.time=1")
 ENDED, HANG, PANIC, WARNING, DIED = "ended", "hang", "panic", "warning", "died"
 
 _PANIC = re.compile(r"Kernel panic - not syncing: (?P<what>.*)")
