@@ -285,6 +285,18 @@ domain_stopped(MfEngine *engine, const char *uuid)
     remove_domain(engine, uuid);
 }
 
+/* What the lost libvirtd still holds, such as an opening that it never answers, is not to hold up
+ * what the next one is asked.  The old pools go when their work has come back.
+ */
+static void
+workers_renew(MfEngine *engine)
+{
+    g_clear_pointer(&engine->settings, mf_workers_free);
+    g_clear_pointer(&engine->lookups, mf_workers_free);
+    engine->lookups = mf_workers_new(LOOKUPS_MAX);
+    engine->settings = mf_workers_new(1);
+}
+
 static void
 on_virt_event(MfVirtEvent event, const char *uuid, gpointer data)
 {
@@ -296,6 +308,7 @@ on_virt_event(MfVirtEvent event, const char *uuid, gpointer data)
         list_begin(engine);
         break;
     case MF_VIRT_DISCONNECTED:
+        workers_renew(engine);
         mf_engine_tell_changed(engine);
         break;
     case MF_VIRT_STARTED:
@@ -321,8 +334,7 @@ void
 mf_engine_domains_start(MfEngine *engine)
 {
     engine->looking_up = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    engine->lookups = mf_workers_new(LOOKUPS_MAX);
-    engine->settings = mf_workers_new(1);
+    workers_renew(engine);
     engine->virt = mf_virt_new(engine->config->libvirt_uri, on_virt_event, engine);
     engine->monitor = mf_monitor_new(engine->virt);
 }
