@@ -2,17 +2,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Our kernels, for the tests that boot them: the base as it is (stock), with the series of kernel/
-# (patched), and that with KASAN (kasan). Each is kept in the cache under the hash of what it is made of.
+# (patched), and that with KASAN (kasan); and the first two again as hosts have them, without the checks,
+# to count instructions (bench-stock, bench). Each is kept in the cache under the hash of what it is made of.
 
 MF_KERNEL_LIMIT_SEC=2400
 MF_KERNEL_LONG_LIMIT_SEC=7200
 
+# kernel_fragments VARIANT: what it is configured with, over config/base.config.
+kernel_fragments() {
+    case $1 in
+    bench*) echo bench ;;
+    kasan) echo "test kasan" ;;
+    *) echo test ;;
+    esac
+}
+
 # kernel_key VARIANT: the hash of everything that decides what that build is.
 kernel_key() {
-    local -a files=(BASE build.sh config/base.config config/test.config) patches
+    local fragment
+    local -a files=(BASE build.sh config/base.config) patches
+    for fragment in $(kernel_fragments "$1"); do
+        files+=("config/$fragment.config")
+    done
     mapfile -t patches < <(sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/kernel/series")
-    [ "$1" = stock ] || files+=(series "${patches[@]}")
-    [ "$1" != kasan ] || files+=(config/kasan.config)
+    [[ $1 == *stock ]] || files+=(series "${patches[@]}")
     printf '%s-' "$MF_CODENAME"
     hash_files "${files[@]/#/$MF_TOP/kernel/}"
 }
@@ -21,7 +34,7 @@ kernel_dir() {
     printf '%s/kernel/%s/%s' "$MF_CACHE" "$1" "$(kernel_key "$1")"
 }
 
-# kernel_ready VARIANT...: in this order: stock, patched, kasan.
+# kernel_ready VARIANT...: those without the series first.
 kernel_ready() {
     local variant
     local -a needed=()
@@ -49,18 +62,21 @@ kernel_build() {
 
 # kernel_build_one VARIANT WORK
 kernel_build_one() {
-    local variant=$1 work=$2 kept
-    local -a options=(--config test)
+    local variant=$1 work=$2 kept fragments
+    local -a options=()
     kept=$(kernel_dir "$variant")
-    [ "$variant" != kasan ] || options+=(--config kasan)
-    if [ "$variant" = stock ] || [ -e "$work/applied" ]; then
+    fragments=$(kernel_fragments "$variant")
+    for fragment in $fragments; do
+        options+=(--config "$fragment")
+    done
+    if [[ $variant == *stock ]] || [ -e "$work/applied" ]; then
         options+=(--patched)
     else
         touch "$work/applied"
     fi
     run_logged "kernel-$variant" "read the log; a patch that does not apply is named there" \
         "Linux: building ($variant, several minutes)" env JOBS="$MF_JOBS" "$MF_TOP/kernel/build.sh" \
-        "${options[@]}" "$work/src" "$work/$([ "$variant" = kasan ] && echo kasan || echo test)" "$work/$variant"
+        "${options[@]}" "$work/src" "$work/build-${fragments// /-}" "$work/$variant"
     touch "$work/$variant/complete"
     rm -rf "$kept"
     mkdir -p "${kept%/*}"
@@ -68,19 +84,42 @@ kernel_build_one() {
     cache_prune "${kept%/*}"
 }
 
-# test_tier_kernel TIER: "kernel" judges the harness, then boots each kernel; "kernel-long" boots the one
-# with KASAN for everything there is.
+# kernels_of TIER: the kernels that it needs, in the order of kernel_ready.
+kernels_of() {
+    case $1 in
+    kernel) echo stock bench-stock patched bench ;;
+    *) echo kasan ;;
+    esac
+}
+
+# test_tier_kernel TIER: "kernel" judges the harness, boots the kernels without and with the series, and
+# compares what they cost; "kernel-kasan" boots the one with KASAN, "kernel-long" for everything there is.
 test_tier_kernel() {
-    if [ "$1" = kernel-long ]; then
-        test_kernel long kasan "$MF_KERNEL_LONG_LIMIT_SEC" --kasan
-        return
-    fi
+    case $1 in
+    kernel-long) test_kernel long kasan "$MF_KERNEL_LONG_LIMIT_SEC" --kasan ;;
+    kernel-kasan) test_kernel kasan kasan "$MF_KERNEL_LIMIT_SEC" --kasan ;;
+    kernel)
+        test_kernel_harness
+        test_kernel stock stock "$MF_KERNEL_LIMIT_SEC"
+        test_kernel patched patched "$MF_KERNEL_LIMIT_SEC"
+        test_kernel_cost
+        ;;
+    esac
+}
+
+test_kernel_harness() {
     try_logged test-kernel-harness "tests: kernel (the harness)" timeout "$MF_KERNEL_LIMIT_SEC" \
         env MEMFOLD_KERNEL="$(kernel_dir stock)" "$MF_TOP/tests/kernel/test_harness.py" || true
     cp "$MF_LOGS/test-kernel-harness.log" "$MF_RESULTS/kernel-harness.tap"
-    test_kernel stock stock "$MF_KERNEL_LIMIT_SEC"
-    test_kernel patched patched "$MF_KERNEL_LIMIT_SEC"
-    test_kernel kasan kasan "$MF_KERNEL_LIMIT_SEC" --kasan
+}
+
+test_kernel_cost() {
+    local status=0
+    try_logged test-kernel-cost "tests: kernel (cost)" timeout "$MF_KERNEL_LIMIT_SEC" \
+        "$MF_TOP/tests/kernel/cost.py" --stock "$(kernel_dir bench-stock)" --patched "$(kernel_dir bench)" \
+        --tap "$MF_RESULTS/kernel-cost.tap" || status=$?
+    [ $status -le 1 ] && [ -e "$MF_RESULTS/kernel-cost.tap" ] || test_report kernel-cost-run 1 \
+        "the kernels' costs are measured" "$MF_LOGS/test-kernel-cost.log"
 }
 
 # test_kernel TIER VARIANT LIMIT [OPTION...]: that tier of tests/kernel on that kernel.

@@ -6,7 +6,7 @@
 
 MF_TIERS="style unit fake daemon qemu demo"
 # Tiers that run only when they are named: they build kernels for half an hour.
-MF_TIERS_MORE="kernel kernel-long"
+MF_TIERS_MORE="kernel kernel-kasan kernel-long"
 # Tiers that need a build of memfold.
 MF_TIERS_MESON="unit fake daemon qemu demo"
 # Tiers that are run in the clang and the sanitizer build as well; the others need the machine.
@@ -34,7 +34,7 @@ cmd_test() {
     for tier in "${tiers[@]}"; do
         case $tier in
         style) test_tier_style ;;
-        kernel | kernel-long) test_tier_kernel "$tier" ;;
+        kernel*) test_tier_kernel "$tier" ;;
         *) test_tier_meson "$tier" ;;
         esac
     done
@@ -63,10 +63,22 @@ test_needs() {
     elif any_of style "$@"; then
         packages_install build test
     fi
-    if any_of "kernel kernel-long" "$@"; then
-        packages_install kernel
-        kernel_ready stock patched kasan
-    fi
+    test_kernels "$@"
+}
+
+# test_kernels TIER...: the kernels that these tiers boot; those without the series are built first.
+test_kernels() {
+    local tier variant wanted=" "
+    local -a variants=()
+    for tier in "$@"; do
+        [[ $tier != kernel* ]] || wanted+="$(kernels_of "$tier") "
+    done
+    for variant in stock bench-stock patched bench kasan; do
+        [[ $wanted != *" $variant "* ]] || variants+=("$variant")
+    done
+    [ ${#variants[@]} -gt 0 ] || return 0
+    packages_install kernel
+    kernel_ready "${variants[@]}"
 }
 
 # test_report NAME STATUS TEXT [LOG]: one TAP result of setup's own; a failure shows the log's end.

@@ -59,6 +59,7 @@ class Spec:
     disk: int = 0
     swap: bool = False
     timeout: int = 120
+    icount: bool = False
     cmdline: tuple = ()
     needs: tuple = ()
 
@@ -117,7 +118,9 @@ def arguments(kernel, initrd, folder, spec):
     """QEMU's command line. A core is a socket, so that each node has its own; nothing is mergeable, so
     that the host's own ksmd leaves the machine alone."""
     memory = spec.memory // spec.nodes * spec.nodes
-    words = [emulator(), "-accel", "tcg,thread=multi", "-machine", "pc,mem-merge=off", "-cpu", "max",
+    # With icount a nanosecond of the machine is an instruction, whatever the host is doing.
+    accel = ["tcg,thread=single", "-icount", "shift=0,sleep=off"] if spec.icount else ["tcg,thread=multi"]
+    words = [emulator(), "-accel", *accel, "-machine", "pc,mem-merge=off", "-cpu", "max",
              "-m", str(memory), "-smp", f"{spec.cpus},sockets={spec.cpus},cores=1,threads=1", *_numa(spec),
              "-nodefaults", "-display", "none", "-no-reboot", "-kernel", str(kernel), "-initrd", str(initrd)]
     for port in ("console", "output"):

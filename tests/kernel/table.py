@@ -6,6 +6,7 @@ A declaration is words of the form KEY=VALUE. A program in progs/ has it in its 
 colon. Keys:
 
   memory cpus nodes zram disk timeout   numbers; MiB (an M may follow), and seconds
+  icount=yes      its clock counts instructions: one processor, and slow
   swap=yes        the zram and the disk are swap areas already when the program starts
   cmdline=A,B     more words for the kernel's command line
   needs=P,Q       paths without which the test is skipped
@@ -25,7 +26,9 @@ from typing import NamedTuple
 import machine
 
 HERE = pathlib.Path(__file__).resolve().parent
-TIERS = ("stock", "patched", "kasan", "long")
+TIERS = ("stock", "patched", "kasan", "long", "cost")
+# Those of a test that does not say.
+TIERS_USUAL = TIERS[:4]
 LONG_TIMEOUT_SEC = 1200
 _NUMBERS = ("memory", "cpus", "nodes", "zram", "disk", "timeout")
 _WORDS = ("cmdline", "needs")
@@ -59,7 +62,8 @@ def for_long(test):
 
 def parse(name, words, source=None):
     """The Test that a declaration makes; ValueError names what is wrong."""
-    given = {"program": name, "args": "", "long": "", "protocol": "tap", "tiers": ",".join(TIERS), "swap": "no"}
+    given = {"program": name, "args": "", "long": "", "protocol": "tap", "tiers": ",".join(TIERS_USUAL),
+             "swap": "no", "icount": "no"}
     for word in words.split():
         key, separator, value = word.partition("=")
         if not separator or key not in (*given, *_NUMBERS, *_WORDS):
@@ -72,7 +76,7 @@ def parse(name, words, source=None):
         raise ValueError(f"{name}: no tier is called {min(unknown)!r}")
     args, long_args = (tuple(filter(None, given[key].split(","))) for key in ("args", "long"))
     return Test(name, given["program"], args, long_args, given["protocol"], tiers,
-                machine.Spec(swap=given["swap"] == "yes", **spec), source)
+                machine.Spec(swap=given["swap"] == "yes", icount=given["icount"] == "yes", **spec), source)
 
 
 def lines_of(path):
