@@ -87,13 +87,15 @@ kernel_build_one() {
 # kernels_of TIER: the kernels that it needs, in the order of kernel_ready.
 kernels_of() {
     case $1 in
-    kernel) echo stock bench-stock patched bench ;;
+    kernel) echo stock patched ;;
+    kernel-cost) echo bench-stock bench ;;
     *) echo kasan ;;
     esac
 }
 
-# test_tier_kernel TIER: "kernel" judges the harness, boots the kernels without and with the series, and
-# compares what they cost; "kernel-kasan" boots the one with KASAN, "kernel-long" for everything there is.
+# test_tier_kernel TIER: "kernel" judges the harness, and boots the kernels without and with the series;
+# "kernel-cost" compares what they cost; "kernel-kasan" boots the one with KASAN, "kernel-long" for
+# everything there is.
 test_tier_kernel() {
     case $1 in
     kernel-long) test_kernel long kasan "$MF_KERNEL_LONG_LIMIT_SEC" --kasan ;;
@@ -102,8 +104,8 @@ test_tier_kernel() {
         test_kernel_harness
         test_kernel stock stock "$MF_KERNEL_LIMIT_SEC"
         test_kernel patched patched "$MF_KERNEL_LIMIT_SEC"
-        test_kernel_cost
         ;;
+    kernel-cost) test_kernel_cost ;;
     esac
 }
 
