@@ -8,7 +8,7 @@ set -euo pipefail
 
 QUEUE=$(cd "$(dirname "$0")" && pwd)
 SELFTESTS=tools/testing/selftests/mm
-# The same input gives the same bytes, and the same ccache entries.
+# The same input gives the same bytes.
 export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=memfold KBUILD_BUILD_HOST=memfold
 
 usage() {
@@ -25,7 +25,7 @@ usage: build.sh [--patched] [--config NAME]... SRCDIR BUILDDIR [DESTDIR]
   --test         no image: compile what the series touches in every configuration of config/check/, run
                  sparse over it, and build the self-tests. What `queue.sh verify --each` asks of a patch.
 
-Environment: JOBS (default: number of CPUs). ccache is used if it is installed.
+Environment: JOBS (default: number of CPUs)
 END
 }
 
@@ -50,7 +50,7 @@ apply_series() {
 make_kernel() {
     local src=$1 build=$2
     shift 2
-    make --no-print-directory -C "$src" O="$build" ARCH="$ARCH" CC="$COMPILER" -j "$JOBS" "$@"
+    make --no-print-directory -C "$src" O="$build" ARCH="$ARCH" -j "$JOBS" "$@"
 }
 
 # wanted FRAGMENT...: the options that the fragments set, the last word on each.
@@ -107,7 +107,7 @@ build_selftests() {
     for name in $(selftest_names "$src"); do
         targets+=("$out/$name")
     done
-    make --no-print-directory -C "$src/$SELFTESTS" ARCH=x86_64 OUTPUT="$out" CC="$COMPILER" \
+    make --no-print-directory -C "$src/$SELFTESTS" ARCH=x86_64 OUTPUT="$out" \
         KHDR_INCLUDES="-isystem $2/usr/include" USERCFLAGS="-O2 -Werror -Wno-error=maybe-uninitialized" USERLDFLAGS=-static \
         -j "$JOBS" "${targets[@]}"
 }
@@ -160,8 +160,6 @@ src=$(cd "$1" && pwd)
 mkdir -p "$2"
 build=$(cd "$2" && pwd)
 JOBS=${JOBS:-$(nproc)}
-COMPILER=gcc
-! command -v ccache >/dev/null || COMPILER='ccache gcc'
 
 $patched || apply_series "$src"
 if $test; then
