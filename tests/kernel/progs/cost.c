@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * What the kernel spends on things that a series must not make dearer, in instructions: the machine
- * counts them as nanoseconds (icount), whatever its host is doing. Prints "cost NAME INSTRUCTIONS PER";
+ * counts them as nanoseconds (icount), whatever its host is doing. Prints "cost NAME INSTRUCTIONS";
  * cost.py boots two kernels with it and compares. Of several rounds the cheapest counts, since the
  * others were met by timer interrupts.
  *
@@ -177,7 +177,7 @@ find_ksmd(void)
     while (proc != NULL && found < 0 && (entry = readdir(proc)) != NULL) {
         char path[PATH_LENGTH];
         char name[32] = "";
-        pid_t pid = atoi(entry->d_name);
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
         snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 
@@ -196,7 +196,7 @@ find_ksmd(void)
     return found;
 }
 
-/* What ksmd spends on exactly one pass: it sleeps between passes, and changing how long wakes it. */
+/* What ksmd spends on exactly one pass: it sleeps between passes; to change how long wakes it. */
 static long
 pass_nsec(pid_t ksmd)
 {
