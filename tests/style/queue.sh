@@ -31,7 +31,7 @@ usage: queue.sh import QUEUE SRCDIR [--tarball FILE]
 
   --each   build after every patch with QUEUE/build.sh, and run the tests that are there by then
   --tarball FILE  the base's source; without it, BASE's file in the current folder
-  --work DIR      scratch space; kept, so that a second run with --each is quicker
+  --work DIR      scratch space; kept, so that a second run with --each builds only what has changed
 EOF
 }
 
@@ -205,16 +205,23 @@ verify_checkpatch() {
     done < <(series_of "$queue")
 }
 
+# What has been built well is remembered in WORK by its tree and by how it is built.
 verify_each() {
-    local queue=$1 src=$2 work=$3 commit count=0 total
+    local queue=$1 src=$2 work=$3 commit count=0 total key how
+    how=$(find "$queue" -type f ! -name '*.patch' ! -name series -print0 | sort -z | xargs -0 cat | sha256sum)
+    touch "$work/each.done"
     total=$(git_tree "$src" rev-list --count "$(root_of "$src")..HEAD")
     while read -r commit; do
         count=$((count + 1))
         printf '%s/%s %s\n' "$count" "$total" "$(git_tree "$src" log -1 --format=%s "$commit")"
+        key="$(git_tree "$src" rev-parse "$commit^{tree}") ${how%% *}"
+        ! grep -qxF "$key" "$work/each.done" || continue
         git_tree "$src" checkout -q "$commit"
         if ! "$queue/build.sh" --patched --test "$src" "$work/build" >"$work/each.log" 2>&1; then
             tail -n 20 "$work/each.log"
             problem "patch $count does not build, or its tests fail"
+        else
+            printf '%s\n' "$key" >>"$work/each.done"
         fi
         grep -E '^(ok|not ok) ' "$work/each.log" || true
     done < <(git_tree "$src" rev-list --reverse "$(root_of "$src")..HEAD")
