@@ -28,8 +28,9 @@ import progs
 import table
 
 MACHINES_MAX = 2
-# KASAN makes a machine slower, and takes an eighth of its memory and some more.
-KASAN_TIME, KASAN_MEMORY_NUM, KASAN_MEMORY_DEN, KASAN_MEMORY_MIB = 2, 5, 4, 128
+# KASAN makes a machine slower, and takes an eighth of its memory and some more. The memory remains a number
+# of whole blocks of memory hotplug, on whose borders a test may rely.
+KASAN_TIME, KASAN_MEMORY_NUM, KASAN_MEMORY_DEN, BLOCK_MIB = 2, 5, 4, 128
 
 
 class Reporter:
@@ -84,7 +85,7 @@ class Runner:
     def _spec(self, spec):
         memory, timeout = spec.memory, spec.timeout * self._options.slow
         if self._options.kasan:
-            memory = memory * KASAN_MEMORY_NUM // KASAN_MEMORY_DEN + KASAN_MEMORY_MIB
+            memory = (memory * KASAN_MEMORY_NUM // KASAN_MEMORY_DEN // BLOCK_MIB + 2) * BLOCK_MIB
             timeout *= KASAN_TIME
         return dataclasses.replace(spec, memory=memory, timeout=timeout)
 
