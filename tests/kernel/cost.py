@@ -65,7 +65,7 @@ def parse_options():
     parser.add_argument("--stock", type=pathlib.Path, required=True, help="folder with the kernel to compare with")
     parser.add_argument("--patched", type=pathlib.Path, required=True, help="folder with our kernel")
     parser.add_argument("--programs", type=pathlib.Path, help="folder with tree/ (default: --patched's)")
-    parser.add_argument("--tap", type=pathlib.Path, help="write TAP to this file (default: stdout)")
+    parser.add_argument("--tap", type=pathlib.Path, help="write TAP to this file as well")
     options = parser.parse_args()
     options.programs = options.programs or options.patched
     return options
