@@ -29,8 +29,8 @@ typedef struct {
 
 static const char *const default_group_names[] = {
     [MF_DEFAULT_GROUP_ISOLATED] = "isolated", [MF_DEFAULT_GROUP_SHARED] = "shared", NULL};
-static const char *const zero_pages_names[] = {
-    [MF_ZERO_PAGES_KEEP] = "keep", [MF_ZERO_PAGES_ON] = "on", [MF_ZERO_PAGES_OFF] = "off", NULL};
+static const char *const setting_names[] = {
+    [MF_SETTING_KEEP] = "keep", [MF_SETTING_ON] = "on", [MF_SETTING_OFF] = "off", NULL};
 
 #define NUMBER(g, n, field, lo, hi, u)                                                             \
     {                                                                                              \
@@ -51,7 +51,8 @@ static const Key keys[] = {
     NUMBER("ksmd", "min-pages-to-scan", min_pages_to_scan_pages, 1, 10000000, "pages"),
     NUMBER("ksmd", "max-pages-to-scan", max_pages_to_scan_pages, 1, 10000000, "pages"),
     NUMBER("ksmd", "sleep-msec", sleep_msec, 1, 10000, "milliseconds"),
-    OTHER("ksmd", "use-zero-pages", KEY_CHOICE, use_zero_pages, zero_pages_names),
+    OTHER("ksmd", "use-zero-pages", KEY_CHOICE, use_zero_pages, setting_names),
+    OTHER("ksmd", "smart-scan", KEY_CHOICE, smart_scan, setting_names),
     NUMBER("daemon", "tick-msec", tick_msec, 100, 60000, "milliseconds"),
     NUMBER("daemon", "accounting-interval-msec", accounting_interval_msec, 500, 3600000,
            "milliseconds"),
@@ -70,7 +71,8 @@ mf_config_new(void)
     config->min_pages_to_scan_pages = 100;
     config->max_pages_to_scan_pages = 200000;
     config->sleep_msec = 20;
-    config->use_zero_pages = MF_ZERO_PAGES_KEEP;
+    config->use_zero_pages = MF_SETTING_KEEP;
+    config->smart_scan = MF_SETTING_OFF;
     config->tick_msec = 2000;
     config->accounting_interval_msec = 10000;
     config->libvirt_uri = g_strdup("qemu:///system");

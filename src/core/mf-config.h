@@ -15,11 +15,12 @@ typedef enum {
     MF_DEFAULT_GROUP_SHARED,
 } MfDefaultGroup;
 
+/* What becomes of a knob of the kernel's that is on or off. */
 typedef enum {
-    MF_ZERO_PAGES_KEEP, /* leave use_zero_pages as it is */
-    MF_ZERO_PAGES_ON,
-    MF_ZERO_PAGES_OFF,
-} MfZeroPages;
+    MF_SETTING_KEEP, /* leave it as it is */
+    MF_SETTING_ON,
+    MF_SETTING_OFF,
+} MfSetting;
 
 typedef struct {
     /* [merge] */
@@ -32,7 +33,8 @@ typedef struct {
     guint min_pages_to_scan_pages; /* min-pages-to-scan, 100 */
     guint max_pages_to_scan_pages; /* max-pages-to-scan, 200000 */
     guint sleep_msec;              /* sleep-msec, 1..10000, 20 */
-    MfZeroPages use_zero_pages;    /* use-zero-pages, keep */
+    MfSetting use_zero_pages;      /* use-zero-pages, keep */
+    MfSetting smart_scan;          /* smart-scan, off: see memfold.conf */
 
     /* [daemon] */
     guint tick_msec;                /* tick-msec, 100..60000, 2000 */

@@ -96,6 +96,19 @@ scan_rate(const MfConfig *config, const MfHost *host, MfMemory *memory, gboolean
     return CLAMP(wanted_pages, config->min_pages_to_scan_pages, config->max_pages_to_scan_pages);
 }
 
+/* Brings a switch of the kernel's to what the configuration says of it under the name of key. */
+static void
+want_setting(MfPlan *plan, MfKnob knob, MfU64 present, MfSetting setting, const char *key)
+{
+    gboolean on = setting == MF_SETTING_ON;
+
+    if (setting != MF_SETTING_KEEP) {
+        want_number(
+            plan, knob, present, on ? 1 : 0,
+            mf_reason_new(MF_REASON_CONFIG, NULL, "%s=%s in memfold.conf", key, on ? "on" : "off"));
+    }
+}
+
 static void
 tune(const MfConfig *config, const MfHost *host, MfMemory *memory, gboolean fresh, MfPlan *plan)
 {
@@ -108,12 +121,9 @@ tune(const MfConfig *config, const MfHost *host, MfMemory *memory, gboolean fres
     want_number(
         plan, MF_KNOB_SLEEP_MSEC, host->sleep_msec, config->sleep_msec,
         mf_reason_new(MF_REASON_CONFIG, NULL, "sleep-msec=%u in memfold.conf", config->sleep_msec));
-    if (config->use_zero_pages != MF_ZERO_PAGES_KEEP) {
-        gboolean on = config->use_zero_pages == MF_ZERO_PAGES_ON;
-        want_number(plan, MF_KNOB_USE_ZERO_PAGES, host->use_zero_pages, on ? 1 : 0,
-                    mf_reason_new(MF_REASON_CONFIG, NULL, "use-zero-pages=%s in memfold.conf",
-                                  on ? "on" : "off"));
-    }
+    want_setting(plan, MF_KNOB_USE_ZERO_PAGES, host->use_zero_pages, config->use_zero_pages,
+                 "use-zero-pages");
+    want_setting(plan, MF_KNOB_SMART_SCAN, host->smart_scan, config->smart_scan, "smart-scan");
     if (host->pages_to_scan_pages.known) {
         MfReason *reason = NULL;
         guint64 wanted_pages = scan_rate(config, host, memory, fresh, &reason);

@@ -34,6 +34,7 @@ static const char *const knob_names[MF_KNOB_N] = {
     [MF_KNOB_PAGES_TO_SCAN] = "pages_to_scan",
     [MF_KNOB_SLEEP_MSEC] = "sleep_millisecs",
     [MF_KNOB_USE_ZERO_PAGES] = "use_zero_pages",
+    [MF_KNOB_SMART_SCAN] = "smart_scan",
     [MF_KNOB_ADVISOR_MODE] = "advisor_mode",
 };
 

@@ -34,8 +34,8 @@ struct _MfJournal {
 /* ksmd starts last, when it finds everything else as it should be; pages_to_scan can only be
  * written while the advisor is off. */
 static const MfKnob restore_order[] = {
-    MF_KNOB_SLEEP_MSEC,   MF_KNOB_PAGES_TO_SCAN, MF_KNOB_USE_ZERO_PAGES,
-    MF_KNOB_ADVISOR_MODE, MF_KNOB_RUN,
+    MF_KNOB_SLEEP_MSEC, MF_KNOB_PAGES_TO_SCAN, MF_KNOB_USE_ZERO_PAGES,
+    MF_KNOB_SMART_SCAN, MF_KNOB_ADVISOR_MODE,  MF_KNOB_RUN,
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(restore_order) == MF_KNOB_N);
 

@@ -206,6 +206,7 @@ value_is_allowed(MfKnob knob, const char *value)
     switch (knob) {
     case MF_KNOB_RUN:
     case MF_KNOB_USE_ZERO_PAGES:
+    case MF_KNOB_SMART_SCAN:
         return is_number && number <= 1;
     case MF_KNOB_PAGES_TO_SCAN:
     case MF_KNOB_SLEEP_MSEC:

@@ -23,7 +23,8 @@ OFF = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="off"/>'
 MERGING = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="on" group="shared"/>'
 # As an operator may have left them; none is what memfold wants. Entering an advisor's mode, or leaving
 # it, makes the kernel set pages_to_scan.
-KNOBS = {"run": 0, "pages_to_scan": 777, "sleep_millisecs": 33, "use_zero_pages": 1}
+KNOBS = {"run": 0, "pages_to_scan": 777, "sleep_millisecs": 33, "use_zero_pages": 1, "smart_scan": 1}
+KNOBS = {name: value for name, value in KNOBS.items() if os.path.exists(f"{ksm.DIRECTORY}/{name}")}
 CONFIG = "[ksmd]\nsleep-msec=21\nuse-zero-pages=off\n[daemon]\ntick-msec=200\n"
 
 

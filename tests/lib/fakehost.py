@@ -12,7 +12,7 @@ KSM = {
     "ksm_zero_pages": 0, "max_page_sharing": 256, "general_profit": 0,
     "advisor_mode": "[none] scan-time",
 }
-KNOBS = ("run", "pages_to_scan", "sleep_millisecs", "use_zero_pages")
+KNOBS = ("run", "pages_to_scan", "sleep_millisecs", "use_zero_pages", "smart_scan")
 BOOT_ID = "6f0c0c1e-0000-4000-8000-000000000001"
 MEMINFO = "MemTotal:       16000000 kB\nMemFree:         8000000 kB\nMemAvailable:   12000000 kB\n" \
           "SwapTotal:       1000000 kB\nSwapFree:        1000000 kB\n"

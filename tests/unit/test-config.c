@@ -16,6 +16,7 @@ static const char everything[] = "# all keys\n"
                                  "max-pages-to-scan=5000\n"
                                  "sleep-msec=10000\n"
                                  "use-zero-pages=on\n"
+                                 "smart-scan=keep\n"
                                  "[daemon]\n"
                                  "tick-msec=100\n"
                                  "accounting-interval-msec=3600000\n"
@@ -37,7 +38,8 @@ test_everything(void)
     g_assert_cmpuint(config->min_pages_to_scan_pages, ==, 1);
     g_assert_cmpuint(config->max_pages_to_scan_pages, ==, 5000);
     g_assert_cmpuint(config->sleep_msec, ==, 10000);
-    g_assert_cmpint(config->use_zero_pages, ==, MF_ZERO_PAGES_ON);
+    g_assert_cmpint(config->use_zero_pages, ==, MF_SETTING_ON);
+    g_assert_cmpint(config->smart_scan, ==, MF_SETTING_KEEP);
     g_assert_cmpuint(config->tick_msec, ==, 100);
     g_assert_cmpuint(config->accounting_interval_msec, ==, 3600000);
     g_assert_cmpstr(config->libvirt_uri, ==, "test:///default");

@@ -26,6 +26,7 @@ scene_open(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     scene->host->pages_to_scan_pages = MF_U64(2000);
     scene->host->sleep_msec = MF_U64(20);
     scene->host->use_zero_pages = MF_U64(0);
+    scene->host->smart_scan = MF_U64(0);
     scene->host->advisor_mode = g_strdup("none");
     scene->host->ksmd_cpu_usec = MF_U64(0);
     scene->memory = mf_memory_new();
@@ -326,18 +327,37 @@ test_converges(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 static void
 test_zero_pages(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
-    scene->config->use_zero_pages = MF_ZERO_PAGES_ON;
+    scene->config->use_zero_pages = MF_SETTING_ON;
     decide(scene);
     g_assert_cmpstr(written(scene, MF_KNOB_USE_ZERO_PAGES), ==, "1");
     scene->host->use_zero_pages = MF_U64(1);
     decide(scene);
     g_assert_null(written(scene, MF_KNOB_USE_ZERO_PAGES));
-    scene->config->use_zero_pages = MF_ZERO_PAGES_OFF;
+    scene->config->use_zero_pages = MF_SETTING_OFF;
     decide(scene);
     g_assert_cmpstr(written(scene, MF_KNOB_USE_ZERO_PAGES), ==, "0");
     scene->host->use_zero_pages = MF_U64_ABSENT;
     decide(scene);
     g_assert_null(written(scene, MF_KNOB_USE_ZERO_PAGES));
+}
+
+/* Skipping can keep equal pages apart for ever, and is switched off unless it is asked for. */
+static void
+test_smart_scan(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    scene->host->smart_scan = MF_U64(1);
+    decide(scene);
+    g_assert_cmpstr(written(scene, MF_KNOB_SMART_SCAN), ==, "0");
+    scene->config->smart_scan = MF_SETTING_KEEP;
+    decide(scene);
+    g_assert_null(written(scene, MF_KNOB_SMART_SCAN));
+    scene->config->smart_scan = MF_SETTING_ON;
+    scene->host->smart_scan = MF_U64(0);
+    decide(scene);
+    g_assert_cmpstr(written(scene, MF_KNOB_SMART_SCAN), ==, "1");
+    scene->host->smart_scan = MF_U64_ABSENT;
+    decide(scene);
+    g_assert_null(written(scene, MF_KNOB_SMART_SCAN));
 }
 
 /* A QEMU that can't be switched and was started without merging gives ksmd no work. */
@@ -373,6 +393,7 @@ main(int argc, char **argv)
     ADD("measuring", test_measuring);
     ADD("converges", test_converges);
     ADD("zero-pages", test_zero_pages);
+    ADD("smart-scan", test_smart_scan);
     ADD("unswitchable", test_unswitchable);
     return g_test_run();
 }

@@ -41,7 +41,7 @@ test_defaults(void)
     memset(base, 0xff, G_STRUCT_OFFSET(MfConfig, libvirt_uri));
     shipped = mf_config_apply(base, text, strlen(text), path, &error);
     g_assert_no_error(error);
-    g_assert_cmpuint(n_keys, ==, 11);
+    g_assert_cmpuint(n_keys, ==, 12);
     g_assert_cmpint(shipped->default_group, ==, defaults->default_group);
     g_assert_cmpuint(shipped->reserve_permyriad, ==, defaults->reserve_permyriad);
     g_assert_cmpint(shipped->manage, ==, defaults->manage);
@@ -50,6 +50,7 @@ test_defaults(void)
     g_assert_cmpuint(shipped->max_pages_to_scan_pages, ==, defaults->max_pages_to_scan_pages);
     g_assert_cmpuint(shipped->sleep_msec, ==, defaults->sleep_msec);
     g_assert_cmpint(shipped->use_zero_pages, ==, defaults->use_zero_pages);
+    g_assert_cmpint(shipped->smart_scan, ==, defaults->smart_scan);
     g_assert_cmpuint(shipped->tick_msec, ==, defaults->tick_msec);
     g_assert_cmpuint(shipped->accounting_interval_msec, ==, defaults->accounting_interval_msec);
     g_assert_cmpstr(shipped->libvirt_uri, ==, defaults->libvirt_uri);
