@@ -130,6 +130,9 @@ memcg_reclaim_to(const struct memcg *group, long want_usage_bytes)
 
     snprintf(step, sizeof(step), "%d", STEP_BYTES);
     for (int idle = 0; usage > want_usage_bytes && idle < IDLE_STEPS; idle++) {
+        if (idle > 0) {
+            host_write("/proc/sys/vm/drop_caches", "1");
+        }
         memcg_set(group, "memory.reclaim", step);
         memcg_read(group, "memory.stat", "anon");
 

@@ -14,6 +14,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,9 +28,24 @@ enum {
     PAGES = 40 * MIB_PAGES,
     MERGED = WORKERS * PAGES,
     SEED = 5,
-    LIMIT_MIB = PAGES / MIB_PAGES * 3,
+    LIMIT_MIB =
+        PAGES / MIB_PAGES * 3, /* what there is for the (WORKERS - 1) * PAGES of unmerging */
     KILLED = -EINTR,
 };
+
+/* Takes what the host has available above LIMIT_MIB; its size in *size_bytes. The caller unmaps it.
+ */
+static void *
+take_ballast(size_t *size_bytes)
+{
+    long spare_kib = host_read("/proc/meminfo", "MemAvailable") - LIMIT_MIB * 1024L;
+    void *ballast;
+
+    *size_bytes = spare_kib > 0 ? (size_t)spare_kib * 1024 : PAGE_BYTES;
+    ballast = mmap(NULL, *size_bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    return ballast != MAP_FAILED ? ballast : NULL;
+}
 
 /* What became of a write by a process that may be killed for it: 0, -errno, or KILLED. */
 static int
@@ -85,6 +101,8 @@ static void
 test_full(const char *what, const char *path, bool by_pid, struct memcg *group)
 {
     struct worker workers[WORKERS];
+    size_t ballast_bytes = 0;
+    void *ballast = NULL;
     char limit[32];
 
     if (!ksm_has_file(path)) {
@@ -99,6 +117,11 @@ test_full(const char *what, const char *path, bool by_pid, struct memcg *group)
     if (group != NULL) {
         snprintf(limit, sizeof(limit), "%dM", LIMIT_MIB);
         memcg_set(group, "memory.max", limit);
+    } else {
+        ballast = take_ballast(&ballast_bytes);
+        if (ballast == NULL) {
+            ksft_exit_fail_msg("%s: can't fill the host\n", what);
+        }
     }
 
     int status = 0;
@@ -109,6 +132,9 @@ test_full(const char *what, const char *path, bool by_pid, struct memcg *group)
     ksm_set("run", by_pid ? 0 : 1);
     for (int i = 0; i < (by_pid ? WORKERS : 1) && status == 0; i++) {
         status = write_in_child(path, by_pid ? -(long)workers[i].pid : 2);
+    }
+    if (ballast != NULL) {
+        munmap(ballast, ballast_bytes);
     }
     judge(what, workers, status);
     workers_end(workers, WORKERS);

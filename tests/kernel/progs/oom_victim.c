@@ -4,14 +4,15 @@
  * The OOM killer and highly merged processes, beside a scanning ksmd. One that is marked as the
  * first to die dies, and the others keep their merged pages and contents; ksmd collects what it
  * leaves. And one that is not marked is spared where its death would free next to nothing: the hog
- * dies.
+ * dies. The argument is how many of these there are.
  *
- * harness: memory=256M cpus=2 timeout=400
+ * harness: memory=256M cpus=2 timeout=400 args=3 long=1
  */
 #include "host.h"
 #include "worker.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -25,7 +26,7 @@ enum {
     PAGES = 80 * MIB_PAGES,
     SEED = 51,
     HOG_PAGES = 1024 * MIB_PAGES,
-    FAT = 3,
+    FAT_MAX = 8,
     CHUNKS = 30, /* of a fat process, which is larger then than the machine's memory */
     CHUNK = 8 * MIB_PAGES,
     CONTENTS = 16,
@@ -138,14 +139,14 @@ start_fat(void)
 }
 
 static void
-test_spared(void)
+test_spared(int count)
 {
-    pid_t fat[FAT];
+    pid_t fat[FAT_MAX];
     int alive = 0;
     int status;
 
     ksm_start();
-    for (int i = 0; i < FAT; i++) {
+    for (int i = 0; i < count; i++) {
         fat[i] = start_fat();
         if (fat[i] < 0) {
             ksft_exit_fail_msg("can't start and merge\n");
@@ -155,14 +156,14 @@ test_spared(void)
     pid_t hog = start_hog();
 
     waitpid(hog, &status, 0);
-    for (int i = 0; i < FAT; i++) {
+    for (int i = 0; i < count; i++) {
         alive += waitpid(fat[i], NULL, WNOHANG) == 0;
     }
-    ksft_print_msg("%d of %d merged processes live, the hog was%s killed\n", alive, FAT,
+    ksft_print_msg("%d of %d merged processes live, the hog was%s killed\n", alive, count,
                    WIFSIGNALED(status) ? "" : " not");
-    ksft_test_result(WIFSIGNALED(status) && alive == FAT,
+    ksft_test_result(WIFSIGNALED(status) && alive == count,
                      "merged processes are spared, the hog dies\n");
-    for (int i = 0; i < FAT; i++) {
+    for (int i = 0; i < count; i++) {
         kill(fat[i], SIGKILL);
         waitpid(fat[i], NULL, 0);
     }
@@ -202,13 +203,18 @@ test_marked(void)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+    int fat_count = argc > 1 ? atoi(argv[1]) : 0;
+
     ksft_print_header();
+    if (fat_count < 1 || fat_count > FAT_MAX) {
+        ksft_exit_fail_msg("usage: oom_victim 1..%d\n", FAT_MAX);
+    }
     ksft_set_plan(4);
     ksm_save();
     host_write("/proc/self/oom_score_adj", "-1000");
     test_marked();
-    test_spared();
+    test_spared(fat_count);
     ksft_finished();
 }
