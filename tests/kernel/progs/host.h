@@ -47,8 +47,9 @@ long memcg_read(const struct memcg *group, const char *file, const char *key);
  * Reclaims about @bytes in small steps, reading memory.stat between them. The first pass over pages
  * that several processes map finds them all referenced and answers EAGAIN, and the kernel's
  * statistics are flushed lazily: so the steps go on till @want_usage_bytes is reached or nothing
- * moved for a while. Pages that a CPU holds back on its way to the LRU lists are no candidates; clean
- * page cache is dropped for that, which drains them. Returns the bytes of memory.current in the end.
+ * moved for a while. Pages that a CPU holds back on its way to the LRU lists are no candidates;
+ * clean page cache is dropped for that, which drains them. Returns the bytes of memory.current in
+ * the end.
  */
 long memcg_reclaim_to(const struct memcg *group, long want_usage_bytes);
 

@@ -205,7 +205,7 @@ test_marked(void)
 int
 main(int argc, char **argv)
 {
-    int fat_count = argc > 1 ? atoi(argv[1]) : 0;
+    long fat_count = argc > 1 ? atol(argv[1]) : 0;
 
     ksft_print_header();
     if (fat_count < 1 || fat_count > FAT_MAX) {
@@ -215,6 +215,6 @@ main(int argc, char **argv)
     ksm_save();
     host_write("/proc/self/oom_score_adj", "-1000");
     test_marked();
-    test_spared(fat_count);
+    test_spared((int)fat_count);
     ksft_finished();
 }
