@@ -17,17 +17,25 @@ kernel_fragments() {
     esac
 }
 
-# kernel_key VARIANT: the hash of everything that decides what that build is.
+# kernel_key VARIANT: the hash of everything that decides what that build is. What the message of a patch
+# says makes no other kernel.
 kernel_key() {
-    local fragment
-    local -a files=(BASE build.sh config/base.config) patches
+    local fragment patch
+    local -a files=(BASE build.sh config/base.config)
     for fragment in $(kernel_fragments "$1"); do
         files+=("config/$fragment.config")
     done
-    mapfile -t patches < <(sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/kernel/series")
-    [[ $1 == *stock ]] || files+=(series "${patches[@]}")
     printf '%s-' "$MF_CODENAME"
-    hash_files "${files[@]/#/$MF_TOP/kernel/}"
+    if [[ $1 == *stock ]]; then
+        hash_files "${files[@]/#/$MF_TOP/kernel/}"
+        return
+    fi
+    {
+        hash_files "${files[@]/#/$MF_TOP/kernel/}"
+        while read -r patch; do
+            sed -n '/^diff --git /,$p' "$MF_TOP/kernel/$patch"
+        done < <(sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/kernel/series")
+    } | sha256sum | cut -c1-16
 }
 
 kernel_dir() {
