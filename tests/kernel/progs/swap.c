@@ -20,6 +20,8 @@ enum {
     PAGES = 12 * MIB_PAGES,
     MERGED = PAGES * WORKERS,
     SLACK = WORKERS * 200, /* pages of the processes themselves: stacks, page tables, pipes */
+    HELD = 64, /* pages that CPUs hold back, so that they are in the swap cache still when read */
+    TRIES = 3,
     SEED = 77,
     SWAP_MIB = 256,
     LIMIT_MIB = PAGES / MIB_PAGES * 2,
@@ -41,10 +43,20 @@ counters_agree(struct worker *workers)
 }
 
 static bool
+all_is_out(struct worker *workers)
+{
+    return workers_smaps_kib(workers, WORKERS, "Swap") / 4 >= MERGED;
+}
+
+/* The little that may be left of the group's memory is the processes' own, or it is tried again. */
+static bool
 swap_all_out(struct memcg *group, struct worker *workers)
 {
     memcg_reclaim_to(group, MIB_BYTES);
-    return workers_smaps_kib(workers, WORKERS, "Swap") / 4 >= MERGED;
+    for (int i = 0; i < TRIES && !all_is_out(workers); i++) {
+        memcg_reclaim_to(group, 0);
+    }
+    return all_is_out(workers);
 }
 
 static void
@@ -75,7 +87,9 @@ test_read_back(const char *device, struct worker *workers)
     copies = ksm_vmstat("ksm_swpin_copy") - copies;
     ksft_print_msg("%s: pswpin %ld, ksm_swpin_copy %ld\n", device, in, copies);
     ksft_test_result(wrong == 0, "%s: every process reads its contents back\n", device);
-    ksft_test_result(in >= PAGES && in <= PAGES + SLACK && copies == (WORKERS - 1) * PAGES,
+    ksft_test_result(in >= PAGES - HELD && in <= PAGES + SLACK &&
+                         copies >= (WORKERS - 1) * (PAGES - HELD) &&
+                         copies <= (WORKERS - 1) * PAGES,
                      "%s: read once, copied for every other process\n", device);
     ksft_test_result(counters_agree(workers), "%s: counters hold with ksmd stopped\n", device);
     ksft_test_result(ksm_scan(2) == 0 && merged_pages(workers) == MERGED && counters_agree(workers),
