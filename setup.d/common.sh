@@ -65,13 +65,18 @@ free_mib() {
     df -Pm "$1" | awk 'NR == 2 { print $4 }'
 }
 
+# short_hash: of what comes in.
+short_hash() {
+    sha256sum | cut -c1-16
+}
+
 # hash_files FILE...: one hash over names (relative to the tree) and contents.
 hash_files() {
     local file
     for file in "$@"; do
         printf '%s ' "${file#"$MF_TOP"/}"
         sha256sum <"$file"
-    done | sha256sum | cut -c1-16
+    done | short_hash
 }
 
 # cache_prune FOLDER: of a folder of builds named by hash, keeps the three that were made last.

@@ -35,7 +35,7 @@ kernel_key() {
         while read -r patch; do
             sed -n '/^diff --git /,$p' "$MF_TOP/kernel/$patch"
         done < <(sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/kernel/series")
-    } | sha256sum | cut -c1-16
+    } | short_hash
 }
 
 kernel_dir() {

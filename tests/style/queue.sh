@@ -208,7 +208,7 @@ verify_checkpatch() {
 # What has been built well is remembered in WORK by its tree and by how it is built.
 verify_each() {
     local queue=$1 src=$2 work=$3 commit count=0 total key how
-    how=$(find "$queue" -type f ! -name '*.patch' ! -name series -print0 | sort -z | xargs -0 cat | sha256sum)
+    how=$(find "$queue" -type f ! -name '*.patch' ! -name series ! -name '*.md' -print0 | sort -z | xargs -0 cat | sha256sum)
     touch "$work/each.done"
     total=$(git_tree "$src" rev-list --count "$(root_of "$src")..HEAD")
     while read -r commit; do

@@ -324,21 +324,35 @@ test_converges(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     }
 }
 
+/* A switch of the kernel's, present on the host, follows what the configuration says of it. */
+static void
+check_setting(Scene *scene, MfKnob knob, MfU64 *present, MfSetting *setting)
+{
+    *present = MF_U64(0);
+    *setting = MF_SETTING_ON;
+    decide(scene);
+    g_assert_cmpstr(written(scene, knob), ==, "1");
+    *present = MF_U64(1);
+    decide(scene);
+    g_assert_null(written(scene, knob));
+    *setting = MF_SETTING_OFF;
+    decide(scene);
+    g_assert_cmpstr(written(scene, knob), ==, "0");
+    *setting = MF_SETTING_KEEP;
+    decide(scene);
+    g_assert_null(written(scene, knob));
+    *present = MF_U64_ABSENT;
+    for (*setting = MF_SETTING_KEEP; *setting <= MF_SETTING_OFF; (*setting)++) {
+        decide(scene);
+        g_assert_null(written(scene, knob));
+    }
+}
+
 static void
 test_zero_pages(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
-    scene->config->use_zero_pages = MF_SETTING_ON;
-    decide(scene);
-    g_assert_cmpstr(written(scene, MF_KNOB_USE_ZERO_PAGES), ==, "1");
-    scene->host->use_zero_pages = MF_U64(1);
-    decide(scene);
-    g_assert_null(written(scene, MF_KNOB_USE_ZERO_PAGES));
-    scene->config->use_zero_pages = MF_SETTING_OFF;
-    decide(scene);
-    g_assert_cmpstr(written(scene, MF_KNOB_USE_ZERO_PAGES), ==, "0");
-    scene->host->use_zero_pages = MF_U64_ABSENT;
-    decide(scene);
-    g_assert_null(written(scene, MF_KNOB_USE_ZERO_PAGES));
+    check_setting(scene, MF_KNOB_USE_ZERO_PAGES, &scene->host->use_zero_pages,
+                  &scene->config->use_zero_pages);
 }
 
 /* Skipping can keep equal pages apart for ever, and is switched off unless it is asked for. */
@@ -348,16 +362,7 @@ test_smart_scan(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     scene->host->smart_scan = MF_U64(1);
     decide(scene);
     g_assert_cmpstr(written(scene, MF_KNOB_SMART_SCAN), ==, "0");
-    scene->config->smart_scan = MF_SETTING_KEEP;
-    decide(scene);
-    g_assert_null(written(scene, MF_KNOB_SMART_SCAN));
-    scene->config->smart_scan = MF_SETTING_ON;
-    scene->host->smart_scan = MF_U64(0);
-    decide(scene);
-    g_assert_cmpstr(written(scene, MF_KNOB_SMART_SCAN), ==, "1");
-    scene->host->smart_scan = MF_U64_ABSENT;
-    decide(scene);
-    g_assert_null(written(scene, MF_KNOB_SMART_SCAN));
+    check_setting(scene, MF_KNOB_SMART_SCAN, &scene->host->smart_scan, &scene->config->smart_scan);
 }
 
 /* A QEMU that can't be switched and was started without merging gives ksmd no work. */

@@ -28,13 +28,12 @@ enum {
     PAGES = 40 * MIB_PAGES,
     MERGED = WORKERS * PAGES,
     SEED = 5,
-    LIMIT_MIB =
-        PAGES / MIB_PAGES * 3, /* what there is for the (WORKERS - 1) * PAGES of unmerging */
+    /* What there is for the (WORKERS - 1) * PAGES of unmerging. */
+    LIMIT_MIB = PAGES / MIB_PAGES * 3,
     KILLED = -EINTR,
 };
 
-/* Takes what the host has available above LIMIT_MIB; its size in *size_bytes. The caller unmaps it.
- */
+/* Takes what the host has available above LIMIT_MIB, for the caller to unmap; of *size_bytes. */
 static void *
 take_ballast(size_t *size_bytes)
 {

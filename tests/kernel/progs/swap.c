@@ -21,7 +21,7 @@ enum {
     MERGED = PAGES * WORKERS,
     SLACK = WORKERS * 200, /* pages of the processes themselves: stacks, page tables, pipes */
     HELD = 64, /* pages that CPUs hold back, so that they are in the swap cache still when read */
-    TRIES = 3,
+    TRIES = 4,
     SEED = 77,
     SWAP_MIB = 256,
     LIMIT_MIB = PAGES / MIB_PAGES * 2,
@@ -42,21 +42,17 @@ counters_agree(struct worker *workers)
     return mapped < 0 || mapped == merged_pages(workers);
 }
 
-static bool
-all_is_out(struct worker *workers)
-{
-    return workers_smaps_kib(workers, WORKERS, "Swap") / 4 >= MERGED;
-}
-
 /* The little that may be left of the group's memory is the processes' own, or it is tried again. */
 static bool
 swap_all_out(struct memcg *group, struct worker *workers)
 {
-    memcg_reclaim_to(group, MIB_BYTES);
-    for (int i = 0; i < TRIES && !all_is_out(workers); i++) {
-        memcg_reclaim_to(group, 0);
+    for (int i = 0; i < TRIES; i++) {
+        memcg_reclaim_to(group, i == 0 ? MIB_BYTES : 0);
+        if (workers_smaps_kib(workers, WORKERS, "Swap") / 4 >= MERGED) {
+            return true;
+        }
     }
-    return all_is_out(workers);
+    return false;
 }
 
 static void
