@@ -122,13 +122,17 @@ class Machine:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def reach(self, name, opener):
-        """Opens a socket of QEMU's as soon as it listens; MachineError if QEMU ends instead."""
+        """Opens a socket of QEMU's as soon as it listens; MachineError if QEMU ends instead.
+
+        A QEMU that refuses its arguments may listen before it ends: a connection that it takes
+        along (reset, or closed before the greeting) is tried again, and its end is seen then.
+        """
         def opened():
             if self.process.poll() is not None:
                 raise MachineError(f"QEMU ended with {self.process.returncode}: {self.stderr()}")
             try:
                 return opener(str(self.work / name))
-            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+            except (FileNotFoundError, ConnectionError, BlockingIOError):
                 return None
         return wait.until(f"QEMU to listen at {name}", opened, ANSWER_SEC, 0.02, self.stderr)
 
