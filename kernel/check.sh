@@ -9,7 +9,8 @@
 
 CHECK_NUMBER=0
 CHECK_FAILED=0
-# Compiled whole, since they include what the series changes; of other directories, the touched files.
+# Compiled whole at the end of the series, since they include what it changes. Of a prefix, and of other
+# folders, the files that the series touches: what is right in the end and not in between is in these.
 CHECK_FOLDERS='mm fs/proc'
 
 # check NAME COMMAND...: one result; the command's output shows only when it fails.
@@ -30,15 +31,32 @@ touched() {
     series | sed "s:^:$QUEUE/:" | xargs -r sed -n 's:^+++ b/::p' | sort -u
 }
 
-# object_targets SRC: what to make.
+# is_complete SRC: has it all patches of the series?
+is_complete() {
+    [ "$(git -C "$1" rev-list --count HEAD)" -gt "$(series | wc -l)" ]
+}
+
+# belongs BUILD FILE: is FILE, of a folder that was compiled whole once, in that configuration? The ones
+# that were not there then are parts of KSM.
+belongs() {
+    [ -f "$1/${2%.c}.o" ] || { [[ $2 == mm/ksm_*.c ]] && [ -f "$1/mm/ksm.o" ]; }
+}
+
+# object_targets SRC BUILD: what to make.
 object_targets() {
-    local file folder
+    local file folder whole=false
+    if [ ! -f "$2/mm/built-in.a" ] || is_complete "$1"; then
+        whole=true
+    fi
     for folder in $CHECK_FOLDERS; do
-        printf '%s/\n' "$folder"
+        ! $whole || printf '%s/\n' "$folder"
     done
     while read -r file; do
         case $file in
-        mm/* | fs/proc/* | arch/* | drivers/* | tools/* | samples/*) ;;
+        mm/* | fs/proc/*) if $whole || ! belongs "$2" "$file"; then continue; fi ;;
+        arch/* | drivers/* | tools/* | samples/*) continue ;;
+        esac
+        case $file in
         *.c) [ ! -f "$1/$file" ] || printf '%s\n' "${file%.c}.o" ;;
         esac
     done < <(touched)
@@ -49,7 +67,7 @@ compile() {
     local src=$1 build=$2
     local -a targets
     shift 2
-    mapfile -t targets < <(object_targets "$src")
+    mapfile -t targets < <(object_targets "$src" "$build")
     configure "$src" "$build" "$@" || return
     make_kernel "$src" "$build" -s "${targets[@]}"
 }
