@@ -56,12 +56,12 @@ build_tiny() {
 }
 
 build_initramfs() {
-    mkdir "$work/root"
+    mkdir "$work/contents"
     # shellcheck disable=SC2086
-    $cc $warnings -Os -static -s -o "$work/root/init" "$source/linux/init.c" \
+    $cc $warnings -Os -static -s -o "$work/contents/init" "$source/linux/init.c" \
         || fail "the Linux guest's init does not build; is libc6-dev installed?"
-    touch -d @0 "$work/root/init"
-    (cd "$work/root" && echo init | cpio --quiet --reproducible -H newc -R 0:0 -o) | gzip -9n \
+    touch -d @0 "$work/contents/init"
+    (cd "$work/contents" && echo init | cpio --quiet --reproducible -H newc -R 0:0 -o) | gzip -9n \
         > "$work/initramfs"
     mv "$work/initramfs" "$out/linux.initramfs"
 }
