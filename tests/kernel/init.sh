@@ -35,6 +35,17 @@ if [ "$SWAP" = yes ]; then
     [ ! -b /dev/vda ] || swap_on /dev/vda
 fi
 
+# Nobody should take results for those of a setting that was not there.
+set_knobs() {
+    for knob in $KNOBS; do
+        file=/sys/kernel/mm/ksm/${knob%%=*}
+        if [ ! -e "$file" ] || ! echo "${knob#*=}" >"$file"; then
+            echo "Bail out! $file does not take ${knob#*=}"
+            return 1
+        fi
+    done
+}
+
 run_test() {
     for path in $NEEDS; do
         if [ ! -e "$path" ]; then
@@ -43,6 +54,10 @@ run_test() {
             return
         fi
     done
+    if ! set_knobs; then
+        printf '\n@@ended 1\n'
+        return
+    fi
     cd /test || return
     sh ./command 2>&1 </dev/null
     printf '\n@@ended %s\n' $?

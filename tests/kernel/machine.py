@@ -62,6 +62,8 @@ class Spec:
     icount: bool = False
     cmdline: tuple = ()
     needs: tuple = ()
+    # NAME=VALUE: files of KSM that are written to before the program starts
+    knobs: tuple = ()
 
 
 @dataclasses.dataclass
@@ -81,7 +83,7 @@ def emulator():
 
 def _settings(spec):
     return (f"ZRAM_MIB={spec.zram or ''}\nSWAP={'yes' if spec.swap else 'no'}\n"
-            f"NEEDS='{' '.join(spec.needs)}'\n")
+            f"NEEDS='{' '.join(spec.needs)}'\nKNOBS='{' '.join(spec.knobs)}'\n")
 
 
 def pack(folder, settings, command, files):

@@ -14,6 +14,7 @@ import concurrent.futures
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -87,7 +88,7 @@ class Runner:
         if self._options.kasan:
             memory = (memory * KASAN_MEMORY_NUM // KASAN_MEMORY_DEN // BLOCK_MIB + 2) * BLOCK_MIB
             timeout *= KASAN_TIME
-        return dataclasses.replace(spec, memory=memory, timeout=timeout)
+        return dataclasses.replace(spec, memory=memory, timeout=timeout, knobs=tuple(self._options.knob))
 
     def _boot(self, test):
         """The test's cases, as its machine gave them."""
@@ -127,6 +128,13 @@ class Runner:
             stem.with_suffix(".console").write_text("\n".join(ended.console) + "\n")
 
 
+def knob(text):
+    """NAME=VALUE for a file of /sys/kernel/mm/ksm, as the command line has it."""
+    if not re.fullmatch(r"[a-z_]+=[A-Za-z0-9_-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return text
+
+
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tier", choices=table.TIERS, default="patched")
@@ -135,6 +143,8 @@ def parse_options():
     parser.add_argument("--tap", type=pathlib.Path, help="write TAP to this file (default: stdout)")
     parser.add_argument("--slow", type=int, default=1, metavar="N", help="N times the time limits")
     parser.add_argument("--kasan", action="store_true", help="the kernel has KASAN: more memory and time")
+    parser.add_argument("--knob", type=knob, action="append", default=[], metavar="NAME=VALUE",
+                        help="write VALUE to /sys/kernel/mm/ksm/NAME before each test; may be repeated")
     parser.add_argument("--list", action="store_true", help="print the tests of the tier")
     parser.add_argument("tests", nargs="*", help="only these")
     options = parser.parse_args()

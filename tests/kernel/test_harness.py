@@ -6,7 +6,9 @@ is killed with its machine by a panic, a warning, a complaint of lockdep; and th
 MEMFOLD_KERNEL is a folder with a bzImage that has the options of kernel/config/test.config.
 """
 
+import argparse
 import contextlib
+import dataclasses
 import os
 import pathlib
 import sys
@@ -17,6 +19,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
 import judge
 import ktap
 import machine
+import run
 import table
 import tap
 
@@ -31,10 +34,10 @@ def kernel():
     yield pathlib.Path(folder) / "bzImage"
 
 
-def boot(image, command, words="timeout=90"):
+def boot(image, command, words="timeout=90", knobs=()):
     """How a machine with this shell command as its test ends: (Ended, cases)."""
     test = table.parse("sample", f"memory=256M cpus=1 {words}")
-    ended = machine.run(image, test.spec, command, {})
+    ended = machine.run(image, dataclasses.replace(test.spec, knobs=knobs), command, {})
     return ended, ktap.cases_of(ended, test.protocol, test.name)
 
 
@@ -130,6 +133,32 @@ def missing_feature_skips(image):
     _, cases = boot(image, "echo 1..1; echo ok 1 first", "needs=/proc/self,/sys/no/such/file")
     expect(cases, ("all", ktap.SKIPPED))
     tap.check("/sys/no/such/file" in cases[0].detail, cases[0].detail)
+
+
+@tap.test
+def knobs_are_set(image):
+    command = """
+echo 1..2
+[ $(cat /sys/kernel/mm/ksm/pages_to_scan) = 77 ] && echo ok 1 first
+[ $(cat /sys/kernel/mm/ksm/sleep_millisecs) = 55 ] && echo ok 2 second"""
+    _, cases = boot(image, command, knobs=("pages_to_scan=77", "sleep_millisecs=55"))
+    expect(cases, ("first", ktap.PASSED), ("second", ktap.PASSED))
+
+
+@tap.test
+def knob_that_can_not_be_set_fails(image):
+    for setting in ("no_such_knob=1", "pages_to_scan=many"):
+        _, cases = boot(image, "echo 1..1; echo ok 1 first", knobs=(setting,))
+        expect(cases, ("bail out", ktap.FAILED))
+        tap.check(setting.partition("=")[0] in cases[0].detail, cases[0].detail)
+
+
+@tap.test
+def knob_that_is_wrong_is_refused(_image):
+    for text in ("index", "Index=words", "../run=1", "index=a b", "index='", "index="):
+        with contextlib.suppress(argparse.ArgumentTypeError):
+            run.knob(text)
+            raise tap.Failed(f"{text!r} was taken")
 
 
 @tap.test
