@@ -17,7 +17,7 @@ const char *
 leftover(long *value)
 {
     static const char *const knobs[] = {"pages_shared", "pages_sharing", "stable_node_chains",
-                                        "stable_node_dups", "ksm_zero_pages"};
+                                        "stable_node_dups"};
     static const char *const stats[] = {"nr_ksm_pages", "nr_ksm_mapped"};
     struct worker bystander;
 
@@ -45,6 +45,10 @@ leftover(long *value)
         if (*value > 0) {
             return stats[i];
         }
+    }
+    *value = ksm_get("ksm_zero_pages");
+    if (*value > 0) {
+        return "ksm_zero_pages";
     }
     *value = 0;
     return NULL;
