@@ -12,8 +12,9 @@ MF_KERNEL_LONG_LIMIT_SEC=7200
 kernel_fragments() {
     case $1 in
     bench*) echo bench ;;
-    kasan) echo "test kasan" ;;
-    *) echo test ;;
+    kasan) echo "test devices kasan" ;;
+    stock) echo test ;;
+    *) echo "test devices" ;;
     esac
 }
 
@@ -70,10 +71,12 @@ kernel_build() {
 
 # kernel_build_one VARIANT WORK
 kernel_build_one() {
-    local variant=$1 work=$2 kept fragments
+    local variant=$1 work=$2 kept fragments fragment folder
     local -a options=()
     kept=$(kernel_dir "$variant")
     fragments=$(kernel_fragments "$variant")
+    folder=build-${fragments/ devices/}
+    folder=${folder// /-}
     for fragment in $fragments; do
         options+=(--config "$fragment")
     done
@@ -84,7 +87,7 @@ kernel_build_one() {
     fi
     run_logged "kernel-$variant" "read the log; a patch that does not apply is named there" \
         "Linux: building ($variant, several minutes)" env JOBS="$MF_JOBS" "$MF_TOP/kernel/build.sh" \
-        "${options[@]}" "$work/src" "$work/build-${fragments// /-}" "$work/$variant"
+        "${options[@]}" "$work/src" "$work/$folder" "$work/$variant"
     touch "$work/$variant/complete"
     rm -rf "$kept"
     mkdir -p "${kept%/*}"
