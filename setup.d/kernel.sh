@@ -96,13 +96,13 @@ kernel_build_one() {
 kernels_of() {
     case $1 in
     kernel) echo stock patched ;;
-    kernel-cost) echo bench-stock bench ;;
+    kernel-cost | kernel-speed) echo bench-stock bench ;;
     *) echo kasan ;;
     esac
 }
 
 # test_tier_kernel TIER: "kernel" judges the harness, and boots the kernels without and with the series;
-# "kernel-cost" compares what they cost; "kernel-kasan" boots the one with KASAN, "kernel-long" for
+# "kernel-cost" compares what they cost, "kernel-speed" what ksmd does; "kernel-kasan" boots the one with KASAN, "kernel-long" for
 # everything there is.
 test_tier_kernel() {
     case $1 in
@@ -114,6 +114,10 @@ test_tier_kernel() {
         test_kernel patched patched "$MF_KERNEL_LIMIT_SEC"
         ;;
     kernel-cost) test_kernel_cost ;;
+    kernel-speed)
+        test_bench_arithmetic
+        test_kernel_speed
+        ;;
     esac
 }
 

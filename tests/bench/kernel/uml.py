@@ -57,7 +57,8 @@ def run(linux, memory, command, files, timeout):
         trouble = ""
         with open(folder / "output", "wb") as out:
             process = subprocess.Popen(arguments(linux, initrd, folder, memory), stdin=subprocess.DEVNULL,
-                                       stdout=out, stderr=out, env=ENVIRONMENT, start_new_session=True)
+                                       stdout=out, stderr=out, env=ENVIRONMENT | {"HOME": name},
+                                       start_new_session=True)
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:

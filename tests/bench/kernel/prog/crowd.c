@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The processes of a case; see crowd.h. A command is one message, and so is its answer: the number
- * of pages that were found wrong, or -1.
+ * The processes of a case; see crowd.h. A command goes through a pipe, and so does its answer: the
+ * number of pages that were found wrong, or -1.
  */
 #define _GNU_SOURCE
 
@@ -11,11 +11,12 @@
 #include "host.h"
 
 #include <signal.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,7 +29,7 @@
 enum {
     PERMYRIAD = 10000,
     /* Pages that a process places before it is the next one's turn. */
-    TURN_PAGES = 16,
+    TURN_PAGES = 64,
     /* So many contents there are for pages that are written anew. */
     REWRITE_KINDS = 400,
     SHIFT_ROUND = 40,
@@ -52,7 +53,8 @@ struct command {
 
 struct crowd_member {
     pid_t pid;
-    int socket;
+    int commands;
+    int answers;
 };
 
 /* What a process knows of itself. */
@@ -63,6 +65,7 @@ struct self {
     size_t first;
     size_t count;
     size_t placed;
+    int zero;
     enum content_kind kind;
     size_t pages;
 };
@@ -90,20 +93,21 @@ shuffle(struct self *self)
     return true;
 }
 
-/* Places the next few pages of the random order. */
+/* Places the next few pages of the random order, in one call: a byte is read into each. */
 static bool
 place_some(struct self *self)
 {
+    struct iovec pieces[TURN_PAGES];
+    int count = 0;
+
     if (self->order == NULL && !shuffle(self)) {
         return false;
     }
-    for (int i = 0; i < TURN_PAGES && self->placed < self->count; i++) {
-        if (madvise(page_of(self, self->order[self->placed++]), PAGE_BYTES, MADV_POPULATE_WRITE) !=
-            0) {
-            return false;
-        }
+    while (count < TURN_PAGES && self->placed < self->count) {
+        pieces[count].iov_base = page_of(self, self->order[self->placed++]);
+        pieces[count++].iov_len = 1;
     }
-    return true;
+    return readv(self->zero, pieces, count) == count;
 }
 
 static bool
@@ -184,16 +188,17 @@ obey(struct self *self, const struct command *command)
     return -1;
 }
 
-static void __attribute__((noreturn)) live(struct self *self, int socket)
+static void __attribute__((noreturn)) live(struct self *self, int commands, int answers)
 {
     struct command command;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    self->zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
     self->memory = ksm_map(self->count, PROT_READ | PROT_WRITE);
-    while (self->memory != NULL && read(socket, &command, sizeof(command)) == sizeof(command)) {
+    while (self->memory != NULL && read(commands, &command, sizeof(command)) == sizeof(command)) {
         long answer = obey(self, &command);
 
-        if (write(socket, &answer, sizeof(answer)) != sizeof(answer)) {
+        if (write(answers, &answer, sizeof(answer)) != sizeof(answer)) {
             break;
         }
     }
@@ -206,9 +211,10 @@ start_member(struct crowd *crowd, size_t number)
     struct crowd_member *member = &crowd->members[number];
     size_t first = number * CROWD_MEMBER_PAGES;
     size_t left = crowd->pages - first;
-    int sockets[2];
+    int commands[2];
+    int answers[2];
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+    if (pipe2(commands, O_CLOEXEC) != 0 || pipe2(answers, O_CLOEXEC) != 0) {
         return false;
     }
     member->pid = fork();
@@ -220,11 +226,14 @@ start_member(struct crowd *crowd, size_t number)
             .pages = crowd->pages,
         };
 
-        close(sockets[0]);
-        live(&self, sockets[1]);
+        close(commands[1]);
+        close(answers[0]);
+        live(&self, commands[0], answers[1]);
     }
-    close(sockets[1]);
-    member->socket = sockets[0];
+    close(commands[0]);
+    close(answers[1]);
+    member->commands = commands[1];
+    member->answers = answers[0];
     return member->pid > 0;
 }
 
@@ -250,11 +259,11 @@ tell_all(struct crowd *crowd, struct command command)
     long sum = 0;
 
     for (size_t i = 0; i < crowd->count; i++) {
-        int socket = crowd->members[i].socket;
+        const struct crowd_member *member = &crowd->members[i];
         long answer = -1;
 
-        if (write(socket, &command, sizeof(command)) != sizeof(command) ||
-            read(socket, &answer, sizeof(answer)) != sizeof(answer) || answer < 0) {
+        if (write(member->commands, &command, sizeof(command)) != sizeof(command) ||
+            read(member->answers, &answer, sizeof(answer)) != sizeof(answer) || answer < 0) {
             return -1;
         }
         sum += answer;
@@ -314,7 +323,8 @@ void
 crowd_end(struct crowd *crowd)
 {
     for (size_t i = 0; i < crowd->count; i++) {
-        close(crowd->members[i].socket);
+        close(crowd->members[i].commands);
+        close(crowd->members[i].answers);
         kill(crowd->members[i].pid, SIGKILL);
         waitpid(crowd->members[i].pid, NULL, 0);
     }
