@@ -102,8 +102,8 @@ kernels_of() {
 }
 
 # test_tier_kernel TIER: "kernel" judges the harness, and boots the kernels without and with the series;
-# "kernel-cost" compares what they cost, "kernel-speed" what ksmd does; "kernel-kasan" boots the one with KASAN, "kernel-long" for
-# everything there is.
+# "kernel-cost" compares what they cost, "kernel-speed" what their ksmd does; "kernel-kasan" boots the one
+# with KASAN, "kernel-long" for everything there is.
 test_tier_kernel() {
     case $1 in
     kernel-long) test_kernel long kasan "$MF_KERNEL_LONG_LIMIT_SEC" --kasan ;;

@@ -90,7 +90,7 @@ def measure_all(options, kernels, save):
         every = rounds(options, kernels)
         began = time.monotonic()
         for number, (round_number, job) in enumerate(every, 1):
-            # A knob that a kernel does not have for one case it does not have for any other.
+            # A knob that a kernel does not have it does not have at another size either.
             if (job.platform, job.variant.name, job.case.name) in absent:
                 continue
             record = measure.run(job, kernels[job.platform, job.variant.kernel], program)

@@ -166,18 +166,18 @@ pass_till_sharing(long pages)
 {
     long deadline = host_msec() + FRESH_LIMIT_MSEC;
 
-    while (host_msec() < deadline) {
+    while (!await_sharing(pages, 0)) {
         long scans = ksm_get("full_scans");
 
         ksmd_kick();
-        while (ksm_get("full_scans") == scans && host_msec() < deadline) {
-            if (await_sharing(pages, 0)) {
-                return true;
+        while (ksm_get("full_scans") == scans && !await_sharing(pages, 0)) {
+            if (host_msec() > deadline) {
+                return false;
             }
             host_pause(FRESH_LOOK_USEC);
         }
     }
-    return false;
+    return true;
 }
 
 /* A new process with pages that two others share already, beside all those that are nobody else's.
