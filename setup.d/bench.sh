@@ -59,8 +59,9 @@ uml_build_one() {
 
 # cmd_bench kernel [--full] [--output DIR] [OPTION...]: what is not known here is for bench.py.
 cmd_bench() {
-    local output=$MF_CACHE/bench/$(date +%Y%m%d-%H%M%S) size=quick
+    local size=quick output
     local -a options=()
+    output=$MF_CACHE/bench/$(date +%Y%m%d-%H%M%S)
     [ "${1:-}" = kernel ] || die "there is no benchmark \"${1:-}\"" "./setup bench kernel"
     shift
     while [ $# -gt 0 ]; do

@@ -10,6 +10,7 @@ program `linux` of uml/build.sh; --programs is a folder with tree/, as kernel/bu
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import measure
@@ -25,8 +27,12 @@ import plan
 import plot
 import summary
 
+import machine
+
 HERE = pathlib.Path(__file__).resolve().parent
 REPETITIONS = {plan.UML: 3, plan.TCG: 1}
+# Instructions are the same whatever else runs.
+WORKERS = {plan.UML: 1, plan.TCG: 2}
 
 
 def parse_options():
@@ -71,40 +77,61 @@ def hash_bytes_per_sec():
             return None
 
 
-def rounds(options, kernels):
-    """[(round, job)] in the order in which they run."""
-    found = []
-    for platform in plan.PLATFORMS:
-        jobs = [job for job in plan.jobs(options.size, (platform,), options.cases, options.variants, options.pages)
-                if (platform, job.variant.kernel) in kernels]
-        count = options.repetitions if options.repetitions and platform == plan.UML else REPETITIONS[platform]
-        found += [(number, job) for number in range(count) for job in jobs]
-    return found
+def rounds(options, kernels, platform):
+    """[(round, job)] of a platform in the order in which they run."""
+    jobs = [job for job in plan.jobs(options.size, (platform,), options.cases, options.variants, options.pages)
+            if (platform, job.variant.kernel) in kernels]
+    count = options.repetitions if options.repetitions and platform == plan.UML else REPETITIONS[platform]
+    return [(number, job) for number in range(count) for job in jobs]
+
+
+class Measuring:
+    """The records as they come. Several threads measure where no time is."""
+
+    def __init__(self, kernels, program, total, save):
+        self._kernels, self._program, self._total, self._save = kernels, program, total, save
+        self._lock, self._began, self._absent = threading.Lock(), time.monotonic(), set()
+        self._done, self.records = 0, []
+
+    def measure(self, round_number, job):
+        # A knob that a kernel does not have it does not have at another size either.
+        where = (job.platform, job.variant.name, job.case.name)
+        if where in self._absent:
+            self._tell(job, "as before")
+            return
+        record = measure.run(job, self._kernels[job.platform, job.variant.kernel], self._program)
+        with self._lock:
+            self.records.append(record | {"round": round_number})
+            self._save(self.records)
+        if "absent" in record:
+            self._absent.add(where)
+            self._tell(job, f"this kernel has no {record['absent']}")
+        else:
+            self._tell(job, ", ".join(f"{name} {summary.number_words(value)}" for name, value in record["figures"].items()))
+
+    def _tell(self, job, words):
+        with self._lock:
+            self._done += 1
+            print(f"[{self._done}/{self._total}] {int(time.monotonic() - self._began)} s {job.platform} {job.case.name} "
+                  f"{summary.size_words(job.pages)} {job.variant.name}: {words}", flush=True)
 
 
 def measure_all(options, kernels, save):
-    """The records of all jobs; each is given to `save` when it is there."""
-    records, absent = [], set()
+    """The records of all jobs; all that there are go to `save` when one came."""
+    work = {platform: rounds(options, kernels, platform) for platform in plan.PLATFORMS}
     with tempfile.TemporaryDirectory(prefix="memfold-prog.") as folder:
         program = measure.compile_program(options.programs / "tree", folder)
-        every = rounds(options, kernels)
-        began = time.monotonic()
-        for number, (round_number, job) in enumerate(every, 1):
-            # A knob that a kernel does not have it does not have at another size either.
-            if (job.platform, job.variant.name, job.case.name) in absent:
-                continue
-            record = measure.run(job, kernels[job.platform, job.variant.kernel], program)
-            record["round"] = round_number
-            if "absent" in record:
-                absent.add((job.platform, job.variant.name, job.case.name))
-                words = f"this kernel has no {record['absent']}"
-            else:
-                words = ", ".join(f"{name} {summary.number_words(value)}" for name, value in record["figures"].items())
-            records.append(record)
-            save(records)
-            print(f"[{number}/{len(every)}] {int(time.monotonic() - began)} s {job.platform} {job.case.name} "
-                  f"{summary.size_words(job.pages)} {job.variant.name}: {words}", flush=True)
-    return records
+        measuring = Measuring(kernels, program, sum(map(len, work.values())), save)
+        for platform, jobs in work.items():
+            with concurrent.futures.ThreadPoolExecutor(min(WORKERS[platform], os.cpu_count() or 1)) as pool:
+                try:
+                    for future in [pool.submit(measuring.measure, *one) for one in jobs]:
+                        future.result()
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    machine.stop()
+                    raise
+    return measuring.records
 
 
 def processor():

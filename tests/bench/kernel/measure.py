@@ -54,9 +54,9 @@ def figures(found, pages):
     if passes:
         nsec = [one["nsec"] / pages for one in passes]
         values["first"] = nsec[0]
-        values["late"] = statistics.median(nsec[LATE_FROM:] or nsec[-1:])
         if len(nsec) > 1:
             values["second"] = nsec[1]
+        values["late"] = statistics.median(nsec[LATE_FROM:] or nsec[-1:])
         sharing = [one["sharing"] for one in passes]
         growth = [now - before for before, now in zip([0, *sharing], sharing)]
         if max(growth) > 0:
@@ -71,7 +71,7 @@ def figures(found, pages):
 
 def counts(found):
     """What was merged in the end; {} where the case does not tell the same on every kernel."""
-    passes = found.get("pass") or found.get("fresh")
+    passes = found.get("pass") or found.get("settled")
     return {key: passes[-1][key] for key in COUNTS if key in passes[-1]} if passes else {}
 
 

@@ -207,6 +207,10 @@ run_fresh(const struct bench_case *bench, struct crowd *crowd, unsigned int pass
     need(await_sharing(wanted, FRESH_QUIET_MSEC) || pass_till_sharing(wanted),
          "to see the new process merged");
     ksmd_report("fresh", &before);
+    ksmd_look(&before);
+    ksmd_pass();
+    ksmd_pass();
+    ksmd_report("settled", &before);
     crowd_end(&fresh);
 }
 
