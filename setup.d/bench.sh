@@ -7,11 +7,7 @@
 
 # uml_key VARIANT: the hash of everything that decides what that build is.
 uml_key() {
-    local file
-    local -a files=()
-    for file in "$MF_TOP"/tests/bench/kernel/uml/{build.sh,uml.config,*.patch}; do
-        files+=("$file")
-    done
+    local -a files=("$MF_TOP"/tests/bench/kernel/uml/{build.sh,uml.config,*.patch})
     { kernel_key "$([ "$1" = stock ] && echo bench-stock || echo bench)" && hash_files "${files[@]}"; } | short_hash
 }
 
