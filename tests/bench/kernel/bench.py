@@ -163,7 +163,7 @@ def main():
     try:
         records = measure_all(options, kernels, save)
     except measure.Broken as failure:
-        sys.exit(f"bench.py: a machine did not measure: {failure}")
+        sys.exit(f"bench.py: {failure}")
     speeds.append(hash_bytes_per_sec())
     if all(speeds):
         document["hash_bytes_per_sec"] = statistics.mean(speeds)

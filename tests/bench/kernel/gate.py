@@ -110,7 +110,10 @@ def parse_options():
 def main():
     options = parse_options()
     with tempfile.TemporaryDirectory(prefix="memfold-prog.") as folder:
-        records = list(_round(options, measure.compile_program(options.programs / "tree", folder)))
+        try:
+            records = list(_round(options, measure.compile_program(options.programs / "tree", folder)))
+        except measure.Broken as failure:
+            sys.exit(f"gate.py: {failure}")
     found, gates = measured(records), recorded()
     if options.record:
         kept = {key: value for key, value in gates.items() if options.cases and key[0] not in options.cases}

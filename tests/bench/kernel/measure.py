@@ -14,14 +14,15 @@ A figure is per page of the case: nanoseconds of ksmd's CPU on UML, instructions
 
 import pathlib
 import statistics
+import subprocess
 import sys
-import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "kernel"))
 
 import machine
 import plan
+import progs
 import uml
 
 LATE_FROM = 3
@@ -107,8 +108,10 @@ def run(job, kernel, program):
 
 def compile_program(tree, out):
     """Compiles the program into the folder `out` against `tree`, as kernel/build.sh installs it."""
-    import progs
     selftests = tree / progs.SELFTESTS
     sources = [*sorted((HERE / "prog").glob("*.c")), HERE.parents[1] / "kernel/progs/host.c", selftests / "ksm_util.c"]
-    return progs.compile_sources(sources, [HERE / "prog", HERE.parents[1] / "kernel/progs", selftests,
-                                           tree / "tools/testing/selftests"], tree, pathlib.Path(out) / "ksmbench")
+    includes = [HERE / "prog", HERE.parents[1] / "kernel/progs", selftests, tree / "tools/testing/selftests"]
+    try:
+        return progs.compile_sources(sources, includes, tree, pathlib.Path(out) / "ksmbench")
+    except subprocess.CalledProcessError as failure:
+        raise Broken(f"the program does not compile: {failure.stderr}") from failure
