@@ -99,14 +99,14 @@ kernel_build_one() {
 kernels_of() {
     case $1 in
     kernel) echo stock patched ;;
-    kernel-cost) echo bench-stock bench ;;
+    kernel-cost | kernel-speed) echo bench-stock bench ;;
     *) echo kasan ;;
     esac
 }
 
 # test_tier_kernel TIER: "kernel" judges the harness, and boots the kernels without and with the series;
-# "kernel-cost" compares what they cost; "kernel-kasan" boots the one with KASAN, "kernel-long" for
-# everything there is.
+# "kernel-cost" compares what they cost, "kernel-speed" what their ksmd does; "kernel-kasan" boots the one
+# with KASAN, "kernel-long" for everything there is.
 test_tier_kernel() {
     case $1 in
     kernel-long) test_kernel long kasan "$MF_KERNEL_LONG_LIMIT_SEC" --kasan ;;
@@ -117,6 +117,10 @@ test_tier_kernel() {
         test_kernel patched patched "$MF_KERNEL_LIMIT_SEC"
         ;;
     kernel-cost) test_kernel_cost ;;
+    kernel-speed)
+        test_bench_arithmetic
+        test_kernel_speed
+        ;;
     esac
 }
 

@@ -6,7 +6,7 @@
 
 MF_TIERS="style unit fake daemon qemu demo kernel"
 # Tiers that run only when they are named: they build more kernels, and the last two run for long.
-MF_TIERS_MORE="kernel-cost kernel-kasan kernel-long"
+MF_TIERS_MORE="kernel-cost kernel-speed kernel-kasan kernel-long"
 # Tiers that need a build of memfold.
 MF_TIERS_MESON="unit fake daemon qemu demo"
 # Tiers that are run in the clang and the sanitizer build as well; the others need the machine.

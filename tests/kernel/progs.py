@@ -20,16 +20,19 @@ def _helpers(folder):
             if not re.search(r"^main\(|\bint main\(", path.read_text(), re.MULTILINE)]
 
 
-def compile_program(source, tree, out):
-    """Compiles `source` to the folder `out`; raises CalledProcessError with the compiler's words in it."""
-    target = out / source.stem
-    shared = [tree / SELFTESTS / name for name in ("ksm_util.c", "vm_util.c")]
-    words = [os.environ.get("CC", "gcc"), *FLAGS, "-I", str(source.parent), "-I", str(tree / SELFTESTS),
-             "-I", str(tree / "tools/testing/selftests"), "-isystem", str(tree / "usr/include"),
-             "-o", str(target), str(source), *map(str, _helpers(source.parent)),
-             *(str(path) for path in shared if path.exists()), "-lpthread"]
+def compile_sources(sources, includes, tree, target):
+    """Compiles `sources` to the program `target`; raises CalledProcessError with the compiler's words in it."""
+    words = [os.environ.get("CC", "gcc"), *FLAGS, *(word for path in includes for word in ("-I", str(path))),
+             "-isystem", str(tree / "usr/include"), "-o", str(target), *map(str, sources), "-lpthread"]
     subprocess.run(words, check=True, capture_output=True, text=True)
     return target
+
+
+def compile_program(source, tree, out):
+    """Compiles `source`, the helpers beside it and those of `tree` to the folder `out`."""
+    shared = [tree / SELFTESTS / name for name in ("ksm_util.c", "vm_util.c")]
+    return compile_sources([source, *_helpers(source.parent), *(path for path in shared if path.exists())],
+                           [source.parent, tree / SELFTESTS, tree / "tools/testing/selftests"], tree, out / source.stem)
 
 
 def files_of(test, selftests, tree, out):

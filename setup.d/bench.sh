@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The benchmarks: `./setup bench kernel` measures what ksmd spends, on a stock kernel and on ours, and prints
+# the table of targets. It takes the kernels of the tier kernel-speed, and the same two as programs of the host
+# (UML), which are kept in the cache under the hash of what they are made of.
+
+# uml_key VARIANT: the hash of everything that decides what that build is.
+uml_key() {
+    local -a files=("$MF_TOP"/tests/bench/kernel/uml/{build.sh,uml.config,*.patch})
+    { kernel_key "$([ "$1" = stock ] && echo bench-stock || echo bench)" && hash_files "${files[@]}"; } | short_hash
+}
+
+uml_dir() {
+    printf '%s/uml/%s/%s-%s' "$MF_CACHE" "$1" "$MF_CODENAME" "$(uml_key "$1")"
+}
+
+# uml_ready: both; one source and one build folder for the two, as for the other kernels.
+uml_ready() {
+    local work=$MF_CACHE/uml-build
+    if [ -e "$(uml_dir stock)/complete" ] && [ -e "$(uml_dir patched)/complete" ]; then
+        return 0
+    fi
+    source_fetch kernel Linux
+    rm -rf "$work"
+    source_unpack Linux "$work/src"
+    uml_build_one stock "$work"
+    run_logged uml-series "read the log; a patch that does not apply is named there" \
+        "Linux: applying the series" uml_apply_series "$work/src"
+    uml_build_one patched "$work"
+    setsid rm -rf "$work" >/dev/null 2>&1 {MF_LOCK_FD}>&- &
+}
+
+# uml_apply_series SRCDIR
+uml_apply_series() {
+    local patch
+    while read -r patch; do
+        printf '%s\n' "$patch"
+        patch --batch --silent --fuzz=0 --strip=1 --directory="$1" <"$MF_TOP/kernel/$patch" || return 1
+    done < <(sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/kernel/series")
+}
+
+# uml_build_one VARIANT WORK
+uml_build_one() {
+    local variant=$1 work=$2 kept
+    kept=$(uml_dir "$variant")
+    run_logged "uml-$variant" "read the log" "Linux: building (UML, $variant, some minutes)" env JOBS="$MF_JOBS" \
+        "$MF_TOP/tests/bench/kernel/uml/build.sh" "$work/src" "$work/build" "$work/$variant"
+    touch "$work/$variant/complete"
+    rm -rf "$kept"
+    mkdir -p "${kept%/*}"
+    mv -T "$work/$variant" "$kept"
+    cache_prune "${kept%/*}"
+}
+
+# cmd_bench kernel [--full] [--output DIR] [OPTION...]: what is not known here is for bench.py.
+cmd_bench() {
+    local size=quick output
+    local -a options=()
+    output=$MF_CACHE/bench/$(date +%Y%m%d-%H%M%S)
+    [ "${1:-}" = kernel ] || die "there is no benchmark \"${1:-}\"" "./setup bench kernel"
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --full) size=full ;;
+        --output)
+            output=${2:?--output needs a folder}
+            shift
+            ;;
+        *) options+=("$1") ;;
+        esac
+        shift
+    done
+    need_supported_distribution
+    need_root "the machines that are programs of this host get memory of huge pages, on a mount of their own"
+    packages_install kernel bench
+    kernel_ready bench-stock bench
+    uml_ready
+    cache_unlock
+    say "measuring; $output gets results.json, plot.svg and table.txt"
+    exec "$MF_TOP/tests/bench/kernel/bench.py" --size "$size" --output "$output" --programs "$(kernel_dir bench)" \
+        --tcg-stock "$(kernel_dir bench-stock)" --tcg-patched "$(kernel_dir bench)" \
+        --uml-stock "$(uml_dir stock)" --uml-patched "$(uml_dir patched)" "${options[@]}"
+}
+
+test_bench_arithmetic() {
+    try_logged test-bench-arithmetic "tests: kernel-speed (arithmetic)" "$MF_TOP/tests/bench/kernel/test_bench.py" || true
+    cp "$MF_LOGS/test-bench-arithmetic.log" "$MF_RESULTS/kernel-speed-arithmetic.tap"
+}
+
+test_kernel_speed() {
+    local status=0
+    try_logged test-kernel-speed "tests: kernel-speed" timeout "$MF_KERNEL_LIMIT_SEC" \
+        "$MF_TOP/tests/bench/kernel/gate.py" --stock "$(kernel_dir bench-stock)" --patched "$(kernel_dir bench)" \
+        --tap "$MF_RESULTS/kernel-speed.tap" || status=$?
+    if [ $status -gt 1 ] || [ ! -e "$MF_RESULTS/kernel-speed.tap" ]; then
+        test_report kernel-speed-run 1 "what ksmd spends is measured" "$MF_LOGS/test-kernel-speed.log"
+    fi
+}
