@@ -40,7 +40,7 @@ VARIANTS = (
     Variant(STOCK, "stock", ()),
     Variant("default", "patched", ()),
     Variant("checksum", "patched", ("index=checksum",)),
-    Variant("unwritten", "patched", ("index=checksum", "skip_unwritten=64")),
+    Variant("unwritten", "patched", ("index=checksum", "skip_unwritten=256")),
 )
 
 CASES = (
