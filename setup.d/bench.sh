@@ -37,7 +37,7 @@ uml_apply_series() {
     while read -r patch; do
         printf '%s\n' "$patch"
         patch --batch --silent --fuzz=0 --strip=1 --directory="$1" <"$MF_TOP/kernel/$patch" || return 1
-    done < <(sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/kernel/series")
+    done < <(kernel_series)
 }
 
 # uml_build_one VARIANT WORK
@@ -86,14 +86,4 @@ cmd_bench() {
 test_bench_arithmetic() {
     try_logged test-bench-arithmetic "tests: kernel-speed (arithmetic)" "$MF_TOP/tests/bench/kernel/test_bench.py" || true
     cp "$MF_LOGS/test-bench-arithmetic.log" "$MF_RESULTS/kernel-speed-arithmetic.tap"
-}
-
-test_kernel_speed() {
-    local status=0
-    try_logged test-kernel-speed "tests: kernel-speed" timeout "$MF_KERNEL_LIMIT_SEC" \
-        "$MF_TOP/tests/bench/kernel/gate.py" --stock "$(kernel_dir bench-stock)" --patched "$(kernel_dir bench)" \
-        --tap "$MF_RESULTS/kernel-speed.tap" || status=$?
-    if [ $status -gt 1 ] || [ ! -e "$MF_RESULTS/kernel-speed.tap" ]; then
-        test_report kernel-speed-run 1 "what ksmd spends is measured" "$MF_LOGS/test-kernel-speed.log"
-    fi
 }

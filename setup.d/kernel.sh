@@ -18,6 +18,11 @@ kernel_fragments() {
     esac
 }
 
+# kernel_series: the names of the patches, in their order.
+kernel_series() {
+    sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/kernel/series"
+}
+
 # kernel_key VARIANT: the hash of everything that decides what that build is. What the message of a patch
 # says makes no other kernel.
 kernel_key() {
@@ -35,7 +40,7 @@ kernel_key() {
         hash_files "${files[@]/#/$MF_TOP/kernel/}"
         while read -r patch; do
             sed -n '/^diff --git /,$p' "$MF_TOP/kernel/$patch"
-        done < <(sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/kernel/series")
+        done < <(kernel_series)
     } | short_hash
 }
 
@@ -116,10 +121,10 @@ test_tier_kernel() {
         test_kernel stock stock "$MF_KERNEL_LIMIT_SEC"
         test_kernel patched patched "$MF_KERNEL_LIMIT_SEC"
         ;;
-    kernel-cost) test_kernel_cost ;;
+    kernel-cost) test_kernel_instructions kernel-cost tests/kernel/cost.py "the kernels' costs are measured" ;;
     kernel-speed)
         test_bench_arithmetic
-        test_kernel_speed
+        test_kernel_instructions kernel-speed tests/bench/kernel/gate.py "what ksmd spends is measured"
         ;;
     esac
 }
@@ -130,13 +135,14 @@ test_kernel_harness() {
     cp "$MF_LOGS/test-kernel-harness.log" "$MF_RESULTS/kernel-harness.tap"
 }
 
-test_kernel_cost() {
-    local status=0
-    try_logged test-kernel-cost "tests: kernel (cost)" timeout "$MF_KERNEL_LIMIT_SEC" \
-        "$MF_TOP/tests/kernel/cost.py" --stock "$(kernel_dir bench-stock)" --patched "$(kernel_dir bench)" \
-        --tap "$MF_RESULTS/kernel-cost.tap" || status=$?
-    if [ $status -gt 1 ] || [ ! -e "$MF_RESULTS/kernel-cost.tap" ]; then
-        test_report kernel-cost-run 1 "the kernels' costs are measured" "$MF_LOGS/test-kernel-cost.log"
+# test_kernel_instructions TIER SCRIPT TEXT: a script that counts instructions of the two bench kernels.
+test_kernel_instructions() {
+    local tier=$1 status=0
+    try_logged "test-$tier" "tests: $tier" timeout "$MF_KERNEL_LIMIT_SEC" \
+        "$MF_TOP/$2" --stock "$(kernel_dir bench-stock)" --patched "$(kernel_dir bench)" \
+        --tap "$MF_RESULTS/$tier.tap" || status=$?
+    if [ $status -gt 1 ] || [ ! -e "$MF_RESULTS/$tier.tap" ]; then
+        test_report "$tier-run" 1 "$3" "$MF_LOGS/test-$tier.log"
     fi
 }
 

@@ -15,6 +15,7 @@ import re
 import sys
 import tempfile
 
+import ktap
 import machine
 import progs
 import table
@@ -82,13 +83,7 @@ def main():
             machine.stop()
             raise
     rows = list(compare(stock, patched, allowances()))
-    lines = ["TAP version 13", f"1..{len(rows)}"]
-    for number, (name, passed, words) in enumerate(rows, 1):
-        lines += [f"{'ok' if passed else 'not ok'} {number} - cost/{name}", f"# {words}"]
-        print(f"{'ok' if passed else 'NOT OK'}: {name}: {words}", flush=True)
-    if options.tap:
-        options.tap.write_text("\n".join(lines) + "\n")
-    return 0 if all(passed for _, passed, _ in rows) else 1
+    return 0 if ktap.report(rows, options.tap, "cost/") else 1
 
 
 if __name__ == "__main__":

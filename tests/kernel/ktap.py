@@ -114,3 +114,14 @@ def cases_of(ended, protocol, name):
         last = ended.output[-10:] + ["--- console"] + ended.console[-60:]
         cases.append(Case("machine", ended.verdict, "\n".join([f"{ended.verdict}: {ended.reason}"] + last)))
     return cases
+
+
+def report(rows, tap, prefix=""):
+    """Prints (name, passed, words) rows, and writes them as TAP to the file `tap` if there is one. Whether all passed."""
+    lines = ["TAP version 13", f"1..{len(rows)}"]
+    for number, (name, passed, words) in enumerate(rows, 1):
+        lines += [f"{'ok' if passed else 'not ok'} {number} - {prefix}{name}", f"# {words}"]
+        print(f"{'ok' if passed else 'NOT OK'}: {name}: {words}", flush=True)
+    if tap:
+        tap.write_text("\n".join(lines) + "\n")
+    return all(passed for _, passed, _ in rows)

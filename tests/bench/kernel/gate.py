@@ -20,6 +20,7 @@ import tempfile
 import measure
 import plan
 
+import ktap
 import machine
 import table
 
@@ -122,13 +123,7 @@ def main():
     if options.cases:
         gates = {key: value for key, value in gates.items() if key[0] in options.cases}
     rows = [*compare(found, gates), *merged(records)]
-    lines = ["TAP version 13", f"1..{len(rows)}"]
-    for number, (name, passed, words) in enumerate(rows, 1):
-        lines += [f"{'ok' if passed else 'not ok'} {number} - {name}", f"# {words}"]
-        print(f"{'ok' if passed else 'NOT OK'}: {name}: {words}", flush=True)
-    if options.tap:
-        options.tap.write_text("\n".join(lines) + "\n")
-    return 0 if all(passed for _, passed, _ in rows) else 1
+    return 0 if ktap.report(rows, options.tap) else 1
 
 
 if __name__ == "__main__":

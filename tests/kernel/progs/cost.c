@@ -12,7 +12,6 @@
 
 #include "host.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,36 +165,6 @@ measure_processes(void)
     report("mmap and munmap", least(small_mapping_nsec), CALLS);
 }
 
-/* The folder of ksmd in /proc. */
-static pid_t
-find_ksmd(void)
-{
-    DIR *proc = opendir("/proc");
-    const struct dirent *entry;
-    pid_t found = -1;
-
-    while (proc != NULL && found < 0 && (entry = readdir(proc)) != NULL) {
-        char path[PATH_LENGTH];
-        char name[32] = "";
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-
-        snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-
-        FILE *file = pid > 0 ? fopen(path, "re") : NULL;
-
-        if (file != NULL) {
-            if (fgets(name, sizeof(name), file) != NULL && strcmp(name, "ksmd\n") == 0) {
-                found = pid;
-            }
-            fclose(file);
-        }
-    }
-    if (proc != NULL) {
-        closedir(proc);
-    }
-    return found;
-}
-
 /* What ksmd spends on exactly one pass: it sleeps between passes; to change how long wakes it. */
 static long
 pass_nsec(pid_t ksmd)
@@ -245,7 +214,7 @@ least_pass(pid_t ksmd)
 static void
 measure_ksmd(void)
 {
-    pid_t ksmd = find_ksmd();
+    pid_t ksmd = host_find_ksmd();
     char *memory = map_pages();
 
     if (ksmd < 0 || ksm_set("smart_scan", 0) != 0 || ksm_set("pages_to_scan", 1000000) != 0) {

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 enum {
     PAGE_BYTES = 4096,
@@ -23,6 +24,9 @@ int host_write(const char *path, const char *format, ...) __attribute__((format(
 /* The number behind @key in a file of "key number" or "key: number" lines; with a NULL @key the
  * first number of the file. -1 where there is none. */
 long host_read(const char *path, const char *key);
+
+/* The process ID of ksmd, -1 where there is none that can be seen. */
+pid_t host_find_ksmd(void);
 
 /* Sleeps @usec; for the inside of a wait that has a deadline of its own. */
 void host_pause(long usec);

@@ -9,10 +9,8 @@
 
 #include "host.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/types.h>
 
 #include "ksm_util.h"
@@ -38,41 +36,12 @@ give_up(const char *what)
     exit(EXIT_FAILURE);
 }
 
-static pid_t
-find_ksmd(void)
-{
-    DIR *proc = opendir("/proc");
-    const struct dirent *entry;
-    pid_t found = 0;
-
-    while (proc != NULL && found == 0 && (entry = readdir(proc)) != NULL) {
-        char path[PATH_LENGTH];
-        char name[32] = "";
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-
-        snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-
-        FILE *file = pid > 0 ? fopen(path, "re") : NULL;
-
-        if (file != NULL) {
-            if (fgets(name, sizeof(name), file) != NULL && strcmp(name, "ksmd\n") == 0) {
-                found = pid;
-            }
-            fclose(file);
-        }
-    }
-    if (proc != NULL) {
-        closedir(proc);
-    }
-    return found;
-}
-
 void
 ksmd_open(void)
 {
-    pid_t ksmd = find_ksmd();
+    pid_t ksmd = host_find_ksmd();
 
-    if (ksmd == 0) {
+    if (ksmd < 0) {
         give_up("to find ksmd");
     }
     snprintf(schedstat, sizeof(schedstat), "/proc/%d/schedstat", ksmd);
