@@ -3,7 +3,8 @@
 #
 # The benchmarks: `./setup bench kernel` measures what ksmd spends, on a stock kernel and on ours, and prints
 # the table of targets. It takes the kernels of the tier kernel-speed, and the same two as programs of the host
-# (UML), which are kept in the cache under the hash of what they are made of.
+# (UML), which are kept in the cache under the hash of what they are made of. `--locks` is another measure, with
+# two more kernels: for how long ksmd keeps others from running.
 
 # uml_key VARIANT: the hash of everything that decides what that build is.
 uml_key() {
@@ -53,9 +54,22 @@ uml_build_one() {
     cache_prune "${kept%/*}"
 }
 
-# cmd_bench kernel [--full] [--output DIR] [OPTION...]: what is not known here is for bench.py.
+# bench_locks OUTPUT [OPTION...]
+bench_locks() {
+    local output=$1
+    shift
+    packages_install kernel
+    kernel_ready locks-stock locks
+    cache_unlock
+    say "measuring; $output gets locks.json and locks.txt"
+    exec "$MF_TOP/tests/bench/kernel/locks.py" --output "$output" --stock "$(kernel_dir locks-stock)" \
+        --patched "$(kernel_dir locks)" "$@"
+}
+
+# cmd_bench kernel [--full] [--locks] [--output DIR] [OPTION...]: what is not known here is for bench.py, or for
+# locks.py.
 cmd_bench() {
-    local size=quick output
+    local size=quick locks=false output
     local -a options=()
     output=$MF_CACHE/bench/$(date +%Y%m%d-%H%M%S)
     [ "${1:-}" = kernel ] || die "there is no benchmark \"${1:-}\"" "./setup bench kernel"
@@ -63,6 +77,7 @@ cmd_bench() {
     while [ $# -gt 0 ]; do
         case $1 in
         --full) size=full ;;
+        --locks) locks=true ;;
         --output)
             output=${2:?--output needs a folder}
             shift
@@ -72,6 +87,9 @@ cmd_bench() {
         shift
     done
     need_supported_distribution
+    if $locks; then
+        bench_locks "$output" "${options[@]}"
+    fi
     need_root "the machines that are programs of this host get memory of huge pages, on a mount of their own"
     packages_install kernel bench
     kernel_ready bench-stock bench

@@ -3,7 +3,8 @@
 #
 # Our kernels, for the tests that boot them: the base as it is (stock), with the series of kernel/
 # (patched), and that with KASAN (kasan); and the first two again as hosts have them, without the checks,
-# to count instructions (bench-stock, bench). Each is kept in the cache under the hash of what it is made of.
+# to count instructions (bench-stock, bench), and with tracing (locks-stock, locks). Each is kept in the cache
+# under the hash of what it is made of.
 
 MF_KERNEL_LIMIT_SEC=2400
 MF_KERNEL_LONG_LIMIT_SEC=7200
@@ -12,6 +13,7 @@ MF_KERNEL_LONG_LIMIT_SEC=7200
 kernel_fragments() {
     case $1 in
     bench*) echo bench ;;
+    locks*) echo "bench trace" ;;
     kasan) echo "test devices kasan" ;;
     stock) echo test ;;
     *) echo "test devices" ;;

@@ -80,11 +80,23 @@ def command_of(job):
     return ["./ksmbench", job.case.program, str(job.pages), str(job.case.passes), *plan.knobs_of(job.case, job.variant)]
 
 
-def _in_tcg(job, kernel, program):
-    spec = machine.Spec(memory=plan.memory_mib(job), cpus=1, icount=True, timeout=TIMEOUT_SEC)
-    ended = machine.run(kernel / "bzImage", spec, " ".join(command_of(job)), {"ksmbench": program})
+def in_tcg(kernel, memory_mib, command, files, cmdline=()):
+    """(lines, trouble) of the shell's line `command` on one CPU that counts instructions."""
+    spec = machine.Spec(memory=memory_mib, cpus=1, icount=True, timeout=TIMEOUT_SEC, cmdline=cmdline)
+    ended = machine.run(kernel / "bzImage", spec, command, files)
     trouble = "" if ended.verdict == machine.ENDED else "\n".join([ended.reason, *ended.console[-20:]])
     return ended.output, trouble
+
+
+def absent_knob(output):
+    """The knob that the kernel does not have; None where it has all."""
+    return next((line.split()[1] for line in output if line.startswith("absent ")), None)
+
+
+def check(job, output, trouble):
+    """Raises Broken where the program did not come to its end."""
+    if trouble or "done" not in output:
+        raise Broken("\n".join([f"{job.platform} {job.case.name} {job.variant.name} {job.pages}", trouble, *output[-20:]]))
 
 
 def run(job, kernel, program):
@@ -92,13 +104,12 @@ def run(job, kernel, program):
     the kernel does not have a knob."""
     record = {"platform": job.platform, "case": job.case.name, "variant": job.variant.name, "pages": job.pages}
     if job.platform == plan.TCG:
-        output, trouble = _in_tcg(job, kernel, program)
+        output, trouble = in_tcg(kernel, plan.memory_mib(job), " ".join(command_of(job)), {"ksmbench": program})
     else:
         output, trouble = uml.run(kernel / "linux", plan.memory_mib(job), command_of(job), {"ksmbench": program}, TIMEOUT_SEC)
-    if absent := next((line.split()[1] for line in output if line.startswith("absent ")), None):
+    if absent := absent_knob(output):
         return record | {"absent": absent}
-    if trouble or "done" not in output:
-        raise Broken("\n".join([f"{job.platform} {job.case.name} {job.variant.name} {job.pages}", trouble, *output[-20:]]))
+    check(job, output, trouble)
     found = parse(output)
     record |= {"figures": figures(found, job.pages), "counts": counts(found), "lines": output}
     if "verify" in found:
@@ -106,12 +117,12 @@ def run(job, kernel, program):
     return record
 
 
-def compile_program(tree, out):
-    """Compiles the program into the folder `out` against `tree`, as kernel/build.sh installs it."""
+def compile_program(tree, out, folder="prog", name="ksmbench"):
+    """Compiles the program of `folder` into the folder `out` against `tree`, as kernel/build.sh installs it."""
     selftests = tree / progs.SELFTESTS
-    sources = [*sorted((HERE / "prog").glob("*.c")), HERE.parents[1] / "kernel/progs/host.c", selftests / "ksm_util.c"]
-    includes = [HERE / "prog", HERE.parents[1] / "kernel/progs", selftests, tree / "tools/testing/selftests"]
+    sources = [*sorted((HERE / folder).glob("*.c")), HERE.parents[1] / "kernel/progs/host.c", selftests / "ksm_util.c"]
+    includes = [HERE / folder, HERE.parents[1] / "kernel/progs", selftests, tree / "tools/testing/selftests"]
     try:
-        return progs.compile_sources(sources, includes, tree, pathlib.Path(out) / "ksmbench")
+        return progs.compile_sources(sources, includes, tree, pathlib.Path(out) / name)
     except subprocess.CalledProcessError as failure:
         raise Broken(f"the program does not compile: {failure.stderr}") from failure

@@ -12,6 +12,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "lib")]
 
 import gate
+import locks
 import measure
 import plan
 import plot
@@ -46,6 +47,18 @@ def lines_become_figures():
 def fresh_process_counts_by_its_own_pages():
     found = measure.parse([f"fresh nsec {measure.KNOWN_PAGES * 7} scanned 1 shared 1 sharing 2 unshared 0 zero 0"])
     tap.equal(measure.figures(found, 1), {"fresh": 7}, "figures")
+
+
+@tap.test
+def locks_are_compared_with_stock():
+    figures = {"off": {"count": 3, "max": 100, "p99": 50}}
+    found = [{"setting": "unique", "variant": "stock", "figures": figures, "places": {}},
+             {"setting": "unique", "variant": "default", "figures": {"off": {"count": 3, "max": 150, "p99": 40}},
+              "places": locks.places(["at off 150 2 a+0x1 b+0x2 to c+0x3", "at off 20 1", "done"])}]
+    tap.equal(list(locks.table(found))[2].split(), ["unique", "off", "100", "(50)", "150", "1.50", "(0.80)", "n/a", "n/a"],
+              "row")
+    tap.equal(list(locks.longer(found)), ["unique off, default:", "  150 (2 times): a+0x1 b+0x2 to c+0x3",
+                                          "  20 (1 times): "], "places")
 
 
 @tap.test

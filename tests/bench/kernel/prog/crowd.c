@@ -8,6 +8,7 @@
 
 #include "crowd.h"
 
+#include "contend.h"
 #include "host.h"
 
 #include <signal.h>
@@ -176,6 +177,9 @@ obey(struct self *self, const struct command *command)
         }
         return 0;
     case ACTION_ADVISE:
+        if (getenv("KSMBENCH_CONTEND") != NULL && !contend_start()) {
+            return -1;
+        }
         return madvise(self->memory, bytes, MADV_MERGEABLE);
     case ACTION_TOUCH:
         touch(self, command);
@@ -195,6 +199,9 @@ static void __attribute__((noreturn)) live(struct self *self, int commands, int 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     self->zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
     self->memory = ksm_map(self->count, PROT_READ | PROT_WRITE);
+    if (self->memory != NULL && getenv("KSMBENCH_HUGE") != NULL) {
+        madvise(self->memory, self->count * PAGE_BYTES, MADV_HUGEPAGE);
+    }
     while (self->memory != NULL && read(commands, &command, sizeof(command)) == sizeof(command)) {
         long answer = obey(self, &command);
 

@@ -9,7 +9,9 @@
  * PASSES passes are made one by one over PAGES pages. A KNOB is a file of ksmd's folder; one behind
  * a @ is written only before the new process of the case "fresh" starts. The output is lines of the
  * form "WORD KEY NUMBER KEY NUMBER ...", the last one is "done". A kernel without a knob ends with
- * "absent KNOB" and the exit status of a skipped test.
+ * "absent KNOB" and the exit status of a skipped test. With KSMBENCH_HUGE in the environment memory
+ * is of huge pages; with KSMBENCH_CONTEND each process wants its own mmap_lock all the time, from
+ * when ksmd gets its memory.
  */
 #define _GNU_SOURCE
 
