@@ -12,7 +12,7 @@ colon. Keys:
   needs=P,Q       paths without which the test is skipped
   program=NAME    when it is not the test's name
   args=A,B        the program's arguments
-  long=A,B        its arguments in the tier "long", where it has more time
+  long=A,B        its arguments in the tier "long", where it has 20 minutes at least
   protocol=exit   the program has no TAP, but an exit status
   tiers=A,B       where it runs; see TIERS
 """
@@ -57,7 +57,8 @@ def for_long(test):
     """The test as the tier "long" runs it."""
     if not test.long_args:
         return test
-    return test._replace(args=test.long_args, spec=dataclasses.replace(test.spec, timeout=LONG_TIMEOUT_SEC))
+    spec = dataclasses.replace(test.spec, timeout=max(LONG_TIMEOUT_SEC, test.spec.timeout))
+    return test._replace(args=test.long_args, spec=spec)
 
 
 def parse(name, words, source=None):
