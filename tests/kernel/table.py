@@ -12,7 +12,8 @@ colon. Keys:
   needs=P,Q       paths without which the test is skipped
   program=NAME    when it is not the test's name
   args=A,B        the program's arguments
-  long=A,B        its arguments in the tier "long", where it has 20 minutes at least
+  long=A,B        its arguments in the tier "long", where it has more time
+  long_timeout=S  how much, in seconds (usually 1200)
   protocol=exit   the program has no TAP, but an exit status
   tiers=A,B       where it runs; see TIERS
 """
@@ -41,6 +42,7 @@ class Test(NamedTuple):
     program: str
     args: tuple
     long_args: tuple
+    long_timeout: int
     protocol: str
     tiers: tuple
     spec: machine.Spec
@@ -57,13 +59,12 @@ def for_long(test):
     """The test as the tier "long" runs it."""
     if not test.long_args:
         return test
-    spec = dataclasses.replace(test.spec, timeout=max(LONG_TIMEOUT_SEC, test.spec.timeout))
-    return test._replace(args=test.long_args, spec=spec)
+    return test._replace(args=test.long_args, spec=dataclasses.replace(test.spec, timeout=test.long_timeout))
 
 
 def parse(name, words, source=None):
     """The Test that a declaration makes; ValueError names what is wrong."""
-    given = {"program": name, "args": "", "long": "", "protocol": "tap", "tiers": ",".join(TIERS_USUAL),
+    given = {"program": name, "args": "", "long": "", "long_timeout": str(LONG_TIMEOUT_SEC), "protocol": "tap", "tiers": ",".join(TIERS_USUAL),
              "swap": "no", "icount": "no"}
     for word in words.split():
         key, separator, value = word.partition("=")
@@ -76,7 +77,7 @@ def parse(name, words, source=None):
     if unknown := set(tiers) - set(TIERS):
         raise ValueError(f"{name}: no tier is called {min(unknown)!r}")
     args, long_args = (tuple(filter(None, given[key].split(","))) for key in ("args", "long"))
-    return Test(name, given["program"], args, long_args, given["protocol"], tiers,
+    return Test(name, given["program"], args, long_args, int(given["long_timeout"]), given["protocol"], tiers,
                 machine.Spec(swap=given["swap"] == "yes", icount=given["icount"] == "yes", **spec), source)
 
 

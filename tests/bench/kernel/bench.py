@@ -44,11 +44,7 @@ def parse_options():
     parser.add_argument("--output", type=pathlib.Path, metavar="DIR", help="folder for results.json, plot.svg, table.txt")
     parser.add_argument("--size", choices=("quick", "full"), default="quick", help="which sizes (default: quick)")
     parser.add_argument("--repetitions", type=int, metavar="N", help="rounds on UML (default: 3)")
-    parser.add_argument("--cases", type=lambda text: text.split(","), default=(), help="only these, by comma")
-    parser.add_argument("--variants", type=lambda text: text.split(","), default=(), help="only these, by comma")
-    parser.add_argument("--pages", type=lambda text: tuple(map(int, text.split(","))), default=(),
-                        help="these numbers of pages in place of the planned ones")
-    parser.add_argument("--table", type=pathlib.Path, metavar="JSON", help="measure nothing: print the table of that file")
+    plan.add_choices(parser, "only these, by comma")
     options = parser.parse_args()
     if not options.table and not (options.programs and options.output):
         parser.error("--programs and --output are needed")

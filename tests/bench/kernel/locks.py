@@ -13,7 +13,8 @@ DIR is what kernel/build.sh installs with `--config bench --config trace`. Kinds
 
 An instruction counts where ksmd executes it, not in interrupts nor in others that run meanwhile. Each event that is
 traced costs some hundred itself, on every kernel the same. What the cheapest one costs is taken off; the rest is left,
-so the figures are upper bounds. There are no memory cgroups. Two runs of the same are equal.
+so the figures are upper bounds. There are no memory cgroups. Which pages `unwritten` looks at in a scan differs from
+boot to boot, and so does for how long it holds a lock that nobody wants.
 """
 
 import argparse
@@ -154,12 +155,7 @@ def parse_options():
     parser.add_argument("--patched", type=pathlib.Path, metavar="DIR", help="folder with our kernel")
     parser.add_argument("--programs", type=pathlib.Path, metavar="DIR", help="folder with tree/ (default: --patched's)")
     parser.add_argument("--output", type=pathlib.Path, metavar="DIR", help="folder for locks.json and locks.txt")
-    parser.add_argument("--cases", type=lambda text: text.split(","), default=(),
-                        help=f"only these, by comma, of {', '.join(one.name for one in SETTINGS)}")
-    parser.add_argument("--variants", type=lambda text: text.split(","), default=(), help="only these, by comma")
-    parser.add_argument("--pages", type=lambda text: tuple(map(int, text.split(","))), default=(),
-                        help="this number of pages in place of the planned one")
-    parser.add_argument("--table", type=pathlib.Path, metavar="JSON", help="measure nothing: print the table of that file")
+    plan.add_choices(parser, f"only these, by comma, of {', '.join(one.name for one in SETTINGS)}")
     options = parser.parse_args()
     if not options.table and not (options.stock and options.patched):
         parser.error("--stock and --patched are needed")

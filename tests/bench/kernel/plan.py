@@ -5,6 +5,7 @@ A variant whose knobs a kernel does not have is not measured. Variants of one ca
 so that what changes in the host meets all of them.
 """
 
+import pathlib
 from typing import NamedTuple
 
 K = 1024
@@ -78,6 +79,15 @@ SIZES = {
               "*": (256 * K,)},
     },
 }
+
+
+def add_choices(parser, cases):
+    """The options that say what is measured, or which table is printed; `cases` is the help of --cases."""
+    parser.add_argument("--cases", type=lambda text: text.split(","), default=(), help=cases)
+    parser.add_argument("--variants", type=lambda text: text.split(","), default=(), help="only these, by comma")
+    parser.add_argument("--pages", type=lambda text: tuple(map(int, text.split(","))), default=(),
+                        help="these numbers of pages in place of the planned ones")
+    parser.add_argument("--table", type=pathlib.Path, metavar="JSON", help="measure nothing: print the table of that file")
 
 
 def knobs_of(case, variant):

@@ -214,10 +214,10 @@ least_pass(pid_t ksmd)
 static void
 measure_ksmd(void)
 {
-    pid_t ksmd = host_find_ksmd();
+    pid_t ksmd = ksm_find_ksmd();
     char *memory = map_pages();
 
-    if (ksmd < 0 || ksm_set("smart_scan", 0) != 0 || ksm_set("pages_to_scan", 1000000) != 0) {
+    if (ksmd == 0 || ksm_set("smart_scan", 0) != 0 || ksm_set("pages_to_scan", 1000000) != 0) {
         give_up("finding or setting ksmd");
     }
     ksm_fill(memory, PAGES, SEED);

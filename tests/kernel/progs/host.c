@@ -7,7 +7,6 @@
 
 #include "host.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -215,33 +214,4 @@ swap_off(const char *device)
 
     snprintf(path, sizeof(path), "/dev/%s", strcmp(device, "zram") == 0 ? "zram0" : device);
     return swapoff(path) != 0 ? -errno : 0;
-}
-
-pid_t
-host_find_ksmd(void)
-{
-    DIR *proc = opendir("/proc");
-    const struct dirent *entry;
-    pid_t found = -1;
-
-    while (proc != NULL && found < 0 && (entry = readdir(proc)) != NULL) {
-        char path[PATH_LENGTH];
-        char name[32] = "";
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-
-        snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-
-        FILE *file = pid > 0 ? fopen(path, "re") : NULL;
-
-        if (file != NULL) {
-            if (fgets(name, sizeof(name), file) != NULL && strcmp(name, "ksmd\n") == 0) {
-                found = pid;
-            }
-            fclose(file);
-        }
-    }
-    if (proc != NULL) {
-        closedir(proc);
-    }
-    return found;
 }

@@ -25,9 +25,6 @@ int host_write(const char *path, const char *format, ...) __attribute__((format(
  * first number of the file. -1 where there is none. */
 long host_read(const char *path, const char *key);
 
-/* The process ID of ksmd, -1 where there is none that can be seen. */
-pid_t host_find_ksmd(void);
-
 /* Sleeps @usec; for the inside of a wait that has a deadline of its own. */
 void host_pause(long usec);
 

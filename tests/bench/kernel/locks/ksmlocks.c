@@ -28,9 +28,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
 #include "symbols.h"
 #include "trace.h"
+
+#include "ksm_util.h"
 
 enum {
     LOOK_MSEC = 200,
@@ -383,9 +384,9 @@ set_up(struct account *self)
         {"__noinstr_text_start", "__noinstr_text_end"},
         {"__entry_text_start", "__entry_text_end"},
     };
-    bool fine = true;
+    bool fine = symbols_read();
 
-    self->ksmd = host_find_ksmd();
+    self->ksmd = ksm_find_ksmd();
     self->text = symbol_find("_stext");
     for (int i = 0; i < SECTIONS; i++) {
         for (int j = 0; j < 2; j++) {
@@ -393,7 +394,7 @@ set_up(struct account *self)
             fine = fine && self->sections[i][j] != 0;
         }
     }
-    return fine && self->ksmd >= 0 && self->text != 0 && trace_start(self->ksmd);
+    return fine && self->ksmd != 0 && self->text != 0 && trace_start(self->ksmd);
 }
 
 int

@@ -1,7 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * See symbols.h. The file is sorted by address as far as the kernel's text goes.
+ * See symbols.h. The kernel makes the text of this file anew for each reader, so it is read once.
+ * It is sorted by address as far as the kernel's text goes.
  */
 #define _GNU_SOURCE
 
@@ -13,59 +14,76 @@
 
 enum {
     LINE_LENGTH = 512,
+    MORE = 4096,
 };
 
-static FILE *
-open_symbols(void)
-{
-    return fopen("/proc/kallsyms", "re");
-}
+struct symbol {
+    uint64_t address;
+    char *name;
+};
 
-/* Splits "ADDRESS TYPE NAME"; the name, and its address. NULL at the end. */
-static const char *
-next_symbol(FILE *file, char *line, uint64_t *address)
+static struct symbol *symbols;
+static size_t count;
+
+/* Keeps what a line "ADDRESS TYPE NAME" says. */
+static bool
+keep(char *line)
 {
     char *rest;
 
-    if (file == NULL || fgets(line, LINE_LENGTH, file) == NULL) {
-        return NULL;
+    if (count % MORE == 0) {
+        struct symbol *more = realloc(symbols, (count + MORE) * sizeof(*symbols));
+
+        if (more == NULL) {
+            return false;
+        }
+        symbols = more;
     }
-    *address = strtoull(line, &rest, 16);
+    symbols[count].address = strtoull(line, &rest, 16);
     rest += strnlen(rest, sizeof(" T ") - 1);
     rest[strcspn(rest, "\t\n")] = '\0';
-    return rest;
+    symbols[count].name = strdup(rest);
+    return symbols[count++].name != NULL;
+}
+
+bool
+symbols_read(void)
+{
+    char line[LINE_LENGTH];
+    FILE *file = fopen("/proc/kallsyms", "re");
+    bool fine = file != NULL;
+
+    while (fine && fgets(line, sizeof(line), file) != NULL) {
+        fine = keep(line);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return fine;
 }
 
 uint64_t
 symbol_find(const char *wanted)
 {
-    char line[LINE_LENGTH];
-    const char *name;
-    FILE *file = open_symbols();
-    uint64_t address = 0;
-
-    do {
-        name = next_symbol(file, line, &address);
-    } while (name != NULL && strcmp(name, wanted) != 0);
-    if (file != NULL) {
-        fclose(file);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(symbols[i].name, wanted) == 0) {
+            return symbols[i].address;
+        }
     }
-    return name == NULL ? 0 : address;
+    return 0;
 }
 
 void
 symbol_name(uint64_t wanted, char *text, size_t size)
 {
-    char line[LINE_LENGTH];
-    const char *name;
-    FILE *file = open_symbols();
-    uint64_t address = 0;
+    const struct symbol *last = NULL;
 
-    snprintf(text, size, "%#llx", (unsigned long long)wanted);
-    while (wanted != 0 && (name = next_symbol(file, line, &address)) != NULL && address <= wanted) {
-        snprintf(text, size, "%s+%#llx", name, (unsigned long long)(wanted - address));
+    for (size_t i = 0; wanted != 0 && i < count && symbols[i].address <= wanted; i++) {
+        last = &symbols[i];
     }
-    if (file != NULL) {
-        fclose(file);
+    if (last == NULL) {
+        snprintf(text, size, "%#llx", (unsigned long long)wanted);
+    } else {
+        snprintf(text, size, "%s+%#llx", last->name, (unsigned long long)(wanted - last->address));
     }
 }

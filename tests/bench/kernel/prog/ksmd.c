@@ -39,9 +39,9 @@ give_up(const char *what)
 void
 ksmd_open(void)
 {
-    pid_t ksmd = host_find_ksmd();
+    pid_t ksmd = ksm_find_ksmd();
 
-    if (ksmd < 0) {
+    if (ksmd == 0) {
         give_up("to find ksmd");
     }
     snprintf(schedstat, sizeof(schedstat), "/proc/%d/schedstat", ksmd);
