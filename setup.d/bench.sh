@@ -86,6 +86,9 @@ cmd_bench() {
         esac
         shift
     done
+    if $locks && [ $size = full ]; then
+        die "--full is not for --locks, which has one size" "./setup bench kernel --locks"
+    fi
     need_supported_distribution
     if $locks; then
         bench_locks "$output" "${options[@]}"

@@ -160,8 +160,9 @@ def chosen(options):
     if unknown := [name for name in options.tests if name not in names]:
         sys.exit(f"run.py: no test is called {unknown[0]!r} (--list names them)")
     if options.tests:
-        return [test for test in every if test.name in options.tests]
-    tests = [test for test in every if options.tier in test.tiers]
+        tests = [test for test in every if test.name in options.tests]
+    else:
+        tests = [test for test in every if options.tier in test.tiers]
     return [table.for_long(test) for test in tests] if options.tier == "long" else tests
 
 
