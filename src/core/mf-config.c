@@ -48,6 +48,13 @@ static const Key keys[] = {
     NUMBER("merge", "reserve-permyriad", reserve_permyriad, 0, 9000, "1/10000 of RAM"),
     OTHER("ksmd", "manage", KEY_BOOLEAN, manage, NULL),
     NUMBER("ksmd", "cpu-budget-permyriad", cpu_budget_permyriad, 1, 10000, "1/10000 of one CPU"),
+    NUMBER("ksmd", "boost-cpu-budget-permyriad", boost_cpu_budget_permyriad, 1, 10000,
+           "1/10000 of one CPU"),
+    NUMBER("ksmd", "rest-cpu-budget-permyriad", rest_cpu_budget_permyriad, 1, 10000,
+           "1/10000 of one CPU"),
+    NUMBER("ksmd", "converged-permyriad", converged_permyriad, 0, 10000,
+           "1/10000 of the memory looked at"),
+    NUMBER("ksmd", "pressure-permyriad", pressure_permyriad, 0, 10000, "1/10000 of RAM"),
     NUMBER("ksmd", "min-pages-to-scan", min_pages_to_scan_pages, 1, 10000000, "pages"),
     NUMBER("ksmd", "max-pages-to-scan", max_pages_to_scan_pages, 1, 10000000, "pages"),
     NUMBER("ksmd", "sleep-msec", sleep_msec, 1, 10000, "milliseconds"),
@@ -68,6 +75,10 @@ mf_config_new(void)
     config->reserve_permyriad = 500;
     config->manage = TRUE;
     config->cpu_budget_permyriad = 1000;
+    config->boost_cpu_budget_permyriad = 8000;
+    config->rest_cpu_budget_permyriad = 50;
+    config->converged_permyriad = 10;
+    config->pressure_permyriad = 2000;
     config->min_pages_to_scan_pages = 100;
     config->max_pages_to_scan_pages = 200000;
     config->sleep_msec = 20;

@@ -28,8 +28,12 @@ typedef struct {
     guint reserve_permyriad;      /* reserve-permyriad, 500: of RAM, kept free by un-merging */
 
     /* [ksmd] */
-    gboolean manage;               /* manage, true: FALSE leaves every knob alone */
-    guint cpu_budget_permyriad;    /* cpu-budget-permyriad of one CPU, 1..10000, 1000 */
+    gboolean manage;                  /* manage, true: FALSE leaves every knob alone */
+    guint cpu_budget_permyriad;       /* cpu-budget-permyriad of one CPU, 1..10000, 1000 */
+    guint boost_cpu_budget_permyriad; /* boost-cpu-budget-permyriad, 8000: while gains are likely */
+    guint rest_cpu_budget_permyriad;  /* rest-cpu-budget-permyriad, 50: when all is merged */
+    guint converged_permyriad; /* converged-permyriad, 10: a sweep that gains less is the last */
+    guint pressure_permyriad;  /* pressure-permyriad, 2000: less RAM available wakes ksmd */
     guint min_pages_to_scan_pages; /* min-pages-to-scan, 100 */
     guint max_pages_to_scan_pages; /* max-pages-to-scan, 200000 */
     guint sleep_msec;              /* sleep-msec, 1..10000, 20 */

@@ -17,6 +17,7 @@ mf_memory_new(void)
 {
     MfMemory *memory = g_new0(MfMemory, 1);
 
+    mf_pacing_init(&memory->pacing);
     memory->start_holds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return memory;
 }
@@ -28,6 +29,7 @@ mf_memory_free(MfMemory *memory)
         return;
     }
     g_hash_table_unref(memory->start_holds);
+    mf_pacing_clear(&memory->pacing);
     g_free(memory);
 }
 
@@ -456,13 +458,15 @@ mf_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory)
 {
     MfPlan *plan = mf_plan_new();
     gboolean fresh = mf_governor_measure(snapshot, memory);
-    guint merging_count = 0;
+    g_autoptr(GPtrArray) merging = g_ptr_array_new();
 
     for (guint i = 0; i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
         MfVerdict *verdict = judge(config, domain);
         g_ptr_array_add(plan->verdicts, verdict);
-        merging_count += should_and_can_merge(domain, verdict) ? 1 : 0;
+        if (should_and_can_merge(domain, verdict)) {
+            g_ptr_array_add(merging, (gpointer)domain);
+        }
     }
 
     /* Off comes before on, and both before ksmd moves: who must not merge is out of its way. */
@@ -474,6 +478,6 @@ mf_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory)
             mf_plan_add_domain_mode(plan, domain, verdict->want, mf_reason_copy(cause_of(verdict)));
         }
     }
-    mf_governor_decide(config, snapshot, memory, merging_count, fresh, plan);
+    mf_governor_decide(config, snapshot, memory, merging, fresh, plan);
     return plan;
 }

@@ -11,6 +11,7 @@
 #include <glib.h>
 
 #include "mf-config.h"
+#include "mf-pace.h"
 #include "mf-plan.h"
 #include "mf-types.h"
 
@@ -18,10 +19,13 @@
 typedef struct {
     gint64 last_taken_usec; /* when ksmd's CPU time was noted last; 0: not yet */
     MfU64 last_ksmd_cpu_usec;
-    gboolean last_running;     /* ksmd ran then */
-    MfU64 ksmd_cpu_permyriad;  /* of one CPU, over the last interval of a second or more */
-    gboolean scan_rate_chosen; /* pages_to_scan had its starting value */
-    GHashTable *start_holds;   /* uuid -> gint64* monotonic deadline: see mf_memory_hold() */
+    gboolean last_running;    /* ksmd ran then */
+    MfU64 ksmd_cpu_permyriad; /* of one CPU, over the last interval of a second or more */
+    MfU64 last_scanned_pages;
+    MfU64 page_cost_nsec;        /* CPU time of ksmd a page, lately; absent: not measured yet */
+    guint last_budget_permyriad; /* that pages_to_scan was chosen for; 0: not yet */
+    MfPacing pacing;
+    GHashTable *start_holds; /* uuid -> gint64* monotonic deadline: see mf_memory_hold() */
 } MfMemory;
 
 MfMemory *mf_memory_new(void);

@@ -1,18 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The first governor.
+ * ksmd's reins.
  *
- * ksmd runs while a domain should merge and nobody is held back; how many pages it scans at a time
- * follows the CPU budget: the rate is scaled by budget / used, at most by two in one step, and left
- * alone within a tenth of the budget.  Stopping is run=0, which keeps what is merged.
+ * ksmd runs while a domain should merge and nobody is held back.  Its share of a CPU is what the
+ * pace (mf-pace.h) allows; how many pages it scans at a time follows from that share and from what
+ * a page has cost lately.  Where the kernel does not count scanned pages the rate is scaled by
+ * budget / used instead, at most by two in one step.  Within a tenth of the budget it is left
+ * alone.  Stopping is run=0, which keeps what is merged.
  */
 #include "mf-governor.h"
 
 #include "mf-units.h"
 
-#define MEASURE_MIN_USEC  G_USEC_PER_SEC
-#define START_PAGES       1000 /* 50,000 pages a second with the default sleep of 20 ms */
-#define DEAD_BAND_DIVISOR 10
+#define MEASURE_MIN_USEC    G_USEC_PER_SEC
+#define DEAD_BAND_DIVISOR   10
+#define SHARE_MAX_PERMYRIAD 9500 /* a batch has an end */
+#define COST_MIN_PAGES      256
+#define COST_GUESS_NSEC     1000 /* of a page, before the first measurement */
+#define REST_SLEEP_FACTOR   10   /* a resting ksmd wakes up as many times less often */
+#define SLEEP_MAX_MSEC      10000
+
+/* What a page cost in the interval in which ksmd used used_usec. */
+static void
+measure_page(const MfHost *host, guint64 used_usec, MfMemory *memory)
+{
+    MfU64 before = memory->last_scanned_pages;
+
+    if (!host->pages_scanned_pages.known || !before.known ||
+        host->pages_scanned_pages.value < before.value) {
+        return;
+    }
+    guint64 scanned_pages = host->pages_scanned_pages.value - before.value;
+    if (scanned_pages >= COST_MIN_PAGES) {
+        memory->page_cost_nsec = MF_U64(MAX(mf_mul_div(used_usec, 1000, scanned_pages), 1));
+    }
+}
 
 gboolean
 mf_governor_measure(const MfSnapshot *snapshot, MfMemory *memory)
@@ -32,12 +54,14 @@ mf_governor_measure(const MfSnapshot *snapshot, MfMemory *memory)
         guint64 used_usec = host->ksmd_cpu_usec.value - memory->last_ksmd_cpu_usec.value;
         memory->ksmd_cpu_permyriad =
             MF_U64(mf_mul_div(used_usec, MF_PERMYRIAD, (guint64)interval_usec));
+        measure_page(host, used_usec, memory);
         measured = TRUE;
     } else {
         memory->ksmd_cpu_permyriad = MF_U64_ABSENT;
     }
     memory->last_taken_usec = snapshot->taken_usec;
     memory->last_ksmd_cpu_usec = host->ksmd_cpu_usec;
+    memory->last_scanned_pages = host->pages_scanned_pages;
     memory->last_running = running;
     return measured && ran;
 }
@@ -57,14 +81,49 @@ want_number(MfPlan *plan, MfKnob knob, MfU64 present, guint64 wanted, MfReason *
     mf_plan_add_knob(plan, knob, from, to, g_steal_pointer(&owned));
 }
 
+static guint
+sleep_msec(const MfConfig *config, MfPace pace)
+{
+    return pace == MF_PACE_REST ? MIN(config->sleep_msec * REST_SLEEP_FACTOR, SLEEP_MAX_MSEC)
+                                : config->sleep_msec;
+}
+
+/* So many pages, with a sleep behind them, take that share of a CPU. */
+static guint64
+pages_for(guint64 sleep_usec, guint64 budget_permyriad, guint64 page_cost_nsec)
+{
+    guint64 share = MIN(budget_permyriad, SHARE_MAX_PERMYRIAD);
+    guint64 busy_usec = mf_mul_div(sleep_usec, share, MF_PERMYRIAD - share);
+
+    return mf_mul_div(busy_usec, 1000, page_cost_nsec);
+}
+
+/* A new rate in the light of what ksmd used at the present one. */
+static guint64
+corrected_rate(const MfConfig *config, guint64 present_pages, guint64 budget, MfMemory *memory)
+{
+    guint64 used = memory->ksmd_cpu_permyriad.value;
+    guint64 distance = used > budget ? used - budget : budget - used;
+
+    if (distance <= budget / DEAD_BAND_DIVISOR) {
+        return present_pages;
+    }
+    if (memory->page_cost_nsec.known) {
+        return pages_for(sleep_msec(config, memory->pacing.pace) * 1000ULL, budget,
+                         memory->page_cost_nsec.value);
+    }
+    guint64 wanted_pages =
+        used == 0 ? mf_mul_sat(present_pages, 2) : mf_mul_div(present_pages, budget, used);
+    return CLAMP(wanted_pages, present_pages / 2, mf_mul_sat(MAX(present_pages, 1), 2));
+}
+
 /* The number of pages to scan at a time, and why. */
 static guint64
 scan_rate(const MfConfig *config, const MfHost *host, MfMemory *memory, gboolean fresh,
           MfReason **ret_reason)
 {
-    guint64 present_pages = host->pages_to_scan_pages.value;
-    guint64 wanted_pages = present_pages;
-    guint64 budget = config->cpu_budget_permyriad;
+    guint64 wanted_pages = host->pages_to_scan_pages.value;
+    guint budget = mf_pace_budget_permyriad(config, memory->pacing.pace);
     g_autofree char *budget_text = mf_format_permyriad(budget);
 
     if (!host->ksmd_cpu_usec.known) {
@@ -72,22 +131,22 @@ scan_rate(const MfConfig *config, const MfHost *host, MfMemory *memory, gboolean
                                     "ksmd's CPU time is not known: scans at the lowest rate");
         return config->min_pages_to_scan_pages;
     }
-    if (!memory->scan_rate_chosen) {
-        memory->scan_rate_chosen = TRUE;
-        if (host->run.value == 0) {
-            wanted_pages = MAX(present_pages, START_PAGES);
+    if (memory->last_budget_permyriad != budget) {
+        gboolean first = memory->last_budget_permyriad == 0;
+        /* Whoever had ksmd running before has a rate that is measured first. */
+        if (!first || host->run.value == 0) {
+            wanted_pages = pages_for(sleep_msec(config, memory->pacing.pace) * 1000ULL, budget,
+                                     memory->page_cost_nsec.known ? memory->page_cost_nsec.value
+                                                                  : COST_GUESS_NSEC);
         }
-        *ret_reason = mf_reason_new(MF_REASON_BUDGET, NULL,
-                                    "first rate, towards a budget of %s of one CPU", budget_text);
+        memory->last_budget_permyriad = budget;
+        *ret_reason =
+            mf_reason_new(MF_REASON_BUDGET, NULL, "%s rate, towards a budget of %s of one CPU",
+                          first ? "first" : "new", budget_text);
     } else {
-        guint64 used = memory->ksmd_cpu_permyriad.value;
-        guint64 distance = used > budget ? used - budget : budget - used;
-        g_autofree char *used_text = mf_format_permyriad(used);
-        if (fresh && distance > budget / DEAD_BAND_DIVISOR) {
-            wanted_pages =
-                used == 0 ? mf_mul_sat(present_pages, 2) : mf_mul_div(present_pages, budget, used);
-            wanted_pages =
-                CLAMP(wanted_pages, present_pages / 2, mf_mul_sat(MAX(present_pages, 1), 2));
+        g_autofree char *used_text = mf_format_permyriad(memory->ksmd_cpu_permyriad.value);
+        if (fresh) {
+            wanted_pages = corrected_rate(config, wanted_pages, budget, memory);
         }
         *ret_reason = mf_reason_new(
             MF_REASON_BUDGET, NULL, "ksmd used %s of one CPU, its budget is %s",
@@ -118,9 +177,10 @@ tune(const MfConfig *config, const MfHost *host, MfMemory *memory, gboolean fres
             mf_reason_new(MF_REASON_BUDGET, NULL,
                           "memfold sets the scan rate, the kernel's advisor must not"));
     }
-    want_number(
-        plan, MF_KNOB_SLEEP_MSEC, host->sleep_msec, config->sleep_msec,
-        mf_reason_new(MF_REASON_CONFIG, NULL, "sleep-msec=%u in memfold.conf", config->sleep_msec));
+    want_number(plan, MF_KNOB_SLEEP_MSEC, host->sleep_msec, sleep_msec(config, memory->pacing.pace),
+                mf_reason_new(MF_REASON_CONFIG, NULL, "sleep-msec=%u in memfold.conf%s",
+                              config->sleep_msec,
+                              memory->pacing.pace == MF_PACE_REST ? ", longer at rest" : ""));
     want_setting(plan, MF_KNOB_USE_ZERO_PAGES, host->use_zero_pages, config->use_zero_pages,
                  "use-zero-pages");
     want_setting(plan, MF_KNOB_SMART_SCAN, host->smart_scan, config->smart_scan, "smart-scan");
@@ -182,12 +242,13 @@ count_holds(MfMemory *memory, gint64 now_usec, guint64 *ret_left_msec)
 
 void
 mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory,
-                   guint merging_count, gboolean fresh, MfPlan *plan)
+                   const GPtrArray *merging, gboolean fresh, MfPlan *plan)
 {
     const MfHost *host = &snapshot->host;
     guint64 hold_left_msec;
     guint hold_count = count_holds(memory, snapshot->taken_usec, &hold_left_msec);
     g_autoptr(MfReason) reason = stand_back(config, host);
+    MfReason *pace_reason = NULL;
     gboolean govern = reason == NULL;
     gboolean run = FALSE;
 
@@ -195,7 +256,7 @@ mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory 
         g_ptr_array_add(plan->host_reasons, g_steal_pointer(&reason));
         return;
     }
-    if (merging_count == 0) {
+    if (merging->len == 0) {
         reason = mf_reason_new(MF_REASON_NO_DOMAINS, NULL,
                                "no running domain should merge: ksmd rests, merged pages stay");
     } else if (hold_count > 0) {
@@ -206,10 +267,15 @@ mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory 
                                hold_count == 1 ? "is" : "are", hold_left_msec);
     } else {
         run = TRUE;
-        reason = mf_reason_new(MF_REASON_DOMAINS, NULL, "%u %s can merge", merging_count,
-                               merging_count == 1 ? "domain" : "domains");
+        reason = mf_reason_new(MF_REASON_DOMAINS, NULL, "%u %s can merge", merging->len,
+                               merging->len == 1 ? "domain" : "domains");
+        mf_pace_decide(config, snapshot, merging, &memory->pacing);
+        pace_reason = mf_pace_reason(config, &memory->pacing);
         tune(config, host, memory, fresh, plan);
     }
     want_number(plan, MF_KNOB_RUN, host->run, run ? 1 : 0, mf_reason_copy(reason));
     g_ptr_array_add(plan->host_reasons, g_steal_pointer(&reason));
+    if (pace_reason != NULL) {
+        g_ptr_array_add(plan->host_reasons, pace_reason);
+    }
 }

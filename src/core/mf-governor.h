@@ -10,7 +10,7 @@
  * an interval in which ksmd ran at both ends. */
 gboolean mf_governor_measure(const MfSnapshot *snapshot, MfMemory *memory);
 
-/* Appends knob actions and the host's reasons.  merging_count: domains that should merge and can.
- * fresh: what mf_governor_measure() said. */
+/* Appends knob actions and the host's reasons.  merging: of const MfDomain, that should merge and
+ * can. fresh: what mf_governor_measure() said. */
 void mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory,
-                        guint merging_count, gboolean fresh, MfPlan *plan);
+                        const GPtrArray *merging, gboolean fresh, MfPlan *plan);

@@ -34,6 +34,9 @@ typedef enum {
     MF_REASON_NO_DOMAINS,         /* nothing mergeable runs: ksmd stops */
     MF_REASON_DOMAINS,            /* something mergeable runs: ksmd starts */
     MF_REASON_BUDGET,             /* pages_to_scan follows the CPU budget */
+    MF_REASON_BOOST,              /* ksmd works hard: gains are likely */
+    MF_REASON_STEADY,             /* ksmd works at its usual share of a CPU */
+    MF_REASON_RESTING,            /* ksmd has found what there is */
     MF_REASON_START_HOLD,         /* a domain that must not merge is starting */
     MF_REASON_CONFIG,             /* the configuration asks for this value */
     MF_REASON_N_CODES

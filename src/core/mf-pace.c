@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Why these figures: a page is merged in the second sweep that finds it unchanged, and the first
+ * sweep after a start has begun before it.  So the third one is the first to tell that nothing is
+ * left. */
+#include "mf-pace.h"
+
+#include "mf-units.h"
+
+#define TELLING_SWEEPS       3
+#define WAKE_MIN_USEC        (20 * G_USEC_PER_SEC) /* a guest boots, and its memory fills */
+#define BOOST_MAX_USEC       (600 * G_USEC_PER_SEC)
+#define GROWTH_PERMYRIAD     500
+#define GROWTH_MIN_BYTES     (32 * 1024 * 1024)
+#define RELIEF_PERMYRIAD     500 /* memory counts as short until this much more is there */
+#define WINDOW_PAGES         8192
+#define WINDOW_HIT_PERMYRIAD 200 /* of the pages that a resting ksmd scans */
+
+void
+mf_pacing_init(MfPacing *pacing)
+{
+    *pacing = (MfPacing){.pace = MF_PACE_STEADY};
+    pacing->known_pids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+}
+
+void
+mf_pacing_clear(MfPacing *pacing)
+{
+    g_clear_pointer(&pacing->cause, g_free);
+    g_clear_pointer(&pacing->known_pids, g_hash_table_unref);
+}
+
+guint
+mf_pace_budget_permyriad(const MfConfig *config, MfPace pace)
+{
+    switch (pace) {
+    case MF_PACE_BOOST:
+        return MAX(config->boost_cpu_budget_permyriad, config->cpu_budget_permyriad);
+    case MF_PACE_REST:
+        return MIN(config->rest_cpu_budget_permyriad, config->cpu_budget_permyriad);
+    case MF_PACE_STEADY:
+        break;
+    }
+    return config->cpu_budget_permyriad;
+}
+
+MfReason *
+mf_pace_reason(const MfConfig *config, const MfPacing *pacing)
+{
+    static const MfReasonCode codes[] = {
+        [MF_PACE_BOOST] = MF_REASON_BOOST,
+        [MF_PACE_STEADY] = MF_REASON_STEADY,
+        [MF_PACE_REST] = MF_REASON_RESTING,
+    };
+    g_autofree char *share = mf_format_permyriad(mf_pace_budget_permyriad(config, pacing->pace));
+
+    return mf_reason_new(codes[pacing->pace], NULL, "ksmd gets %s of one CPU: %s", share,
+                         pacing->cause);
+}
+
+static void
+take_cause(MfPacing *pacing, char *cause)
+{
+    g_free(pacing->cause);
+    pacing->cause = cause;
+}
+
+static void
+begin_sweep(const MfHost *host, MfPacing *pacing)
+{
+    pacing->sweep_number = host->full_scans_count;
+    pacing->sweep_saved_bytes = host->saved_bytes;
+}
+
+/* Takes cause. */
+static void
+wake(const MfSnapshot *snapshot, MfPacing *pacing, MfPace pace, char *cause)
+{
+    pacing->pace = pace;
+    pacing->woken_usec = snapshot->taken_usec;
+    pacing->sweeps_count = 0;
+    begin_sweep(&snapshot->host, pacing);
+    take_cause(pacing, cause);
+}
+
+static void
+begin_window(const MfHost *host, MfPacing *pacing)
+{
+    pacing->window_scanned_pages = host->pages_scanned_pages;
+    pacing->window_saved_bytes = host->saved_bytes;
+}
+
+static MfU64
+resident_bytes(const GPtrArray *merging)
+{
+    guint64 sum_bytes = 0;
+
+    for (guint i = 0; i < merging->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(merging, i);
+        if (!domain->resident_bytes.known) {
+            return MF_U64_ABSENT;
+        }
+        sum_bytes = mf_add_sat(sum_bytes, domain->resident_bytes.value);
+    }
+    return MF_U64(sum_bytes);
+}
+
+/* Notes who merges now; returns the first who did not at the last tick, or NULL. */
+static const MfDomain *
+note_newcomer(const GPtrArray *merging, MfPacing *pacing)
+{
+    g_autoptr(GHashTable) before = g_steal_pointer(&pacing->known_pids);
+    const MfDomain *newcomer = NULL;
+
+    pacing->known_pids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    for (guint i = 0; i < merging->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(merging, i);
+        const gint64 *pid = g_hash_table_lookup(before, domain->uuid);
+        gint64 *now = g_new(gint64, 1);
+
+        /* While its process can't be told it is not another one. */
+        *now = domain->pid == 0 && pid != NULL ? *pid : domain->pid;
+        g_hash_table_insert(pacing->known_pids, g_strdup(domain->uuid), now);
+        if (newcomer == NULL && (pid == NULL || (*pid != 0 && *pid != *now))) {
+            newcomer = domain;
+        }
+    }
+    return newcomer;
+}
+
+/* Whether memory has become short since the last tick. */
+static gboolean
+note_pressure(const MfConfig *config, const MfHost *host, MfPacing *pacing)
+{
+    gboolean before = pacing->pressed;
+
+    if (!host->mem_available_bytes.known || !host->mem_total_bytes.known) {
+        return FALSE;
+    }
+    guint64 limit_permyriad = config->pressure_permyriad +
+                              (before && config->pressure_permyriad > 0 ? RELIEF_PERMYRIAD : 0);
+    guint64 limit_bytes = mf_mul_div(host->mem_total_bytes.value, limit_permyriad, MF_PERMYRIAD);
+    pacing->pressed = host->mem_available_bytes.value < limit_bytes;
+    return pacing->pressed && !before;
+}
+
+/* What a sweep has to gain to be worth another one. */
+static guint64
+worth_bytes(const MfConfig *config, const MfHost *host)
+{
+    guint64 looked_at_pages = 0;
+
+    looked_at_pages = mf_add_sat(looked_at_pages, host->pages_shared_pages.value);
+    looked_at_pages = mf_add_sat(looked_at_pages, host->pages_sharing_pages.value);
+    looked_at_pages = mf_add_sat(looked_at_pages, host->pages_unshared_pages.value);
+    return MAX(mf_mul_div(mf_mul_sat(looked_at_pages, host->page_size_bytes),
+                          config->converged_permyriad, MF_PERMYRIAD),
+               host->page_size_bytes);
+}
+
+static void
+rest(const MfHost *host, const GPtrArray *merging, MfPacing *pacing, guint64 gain_bytes)
+{
+    g_autofree char *gain = mf_format_bytes(gain_bytes);
+
+    pacing->pace = MF_PACE_REST;
+    pacing->resident_bytes = resident_bytes(merging);
+    begin_window(host, pacing);
+    take_cause(pacing, g_strdup_printf("the last sweep saved %s more, so what there was is merged; "
+                                       "it works again when a domain starts or grows, when memory "
+                                       "gets short, or when it comes by more",
+                                       gain));
+}
+
+/* A sweep has ended: is it worth to go on? */
+static void
+judge_sweep(const MfConfig *config, const MfSnapshot *snapshot, const GPtrArray *merging,
+            MfPacing *pacing)
+{
+    const MfHost *host = &snapshot->host;
+
+    if (!host->full_scans_count.known || !host->saved_bytes.known) {
+        return;
+    }
+    if (!pacing->sweep_number.known || !pacing->sweep_saved_bytes.known ||
+        host->full_scans_count.value < pacing->sweep_number.value) {
+        begin_sweep(host, pacing);
+        return;
+    }
+    guint64 ended_count = host->full_scans_count.value - pacing->sweep_number.value;
+    if (ended_count == 0) {
+        return;
+    }
+    guint64 gain_bytes = mf_sub_clamp(host->saved_bytes.value, pacing->sweep_saved_bytes.value);
+    pacing->sweeps_count += (guint)MIN(ended_count, TELLING_SWEEPS);
+    begin_sweep(host, pacing);
+    if (pacing->sweeps_count >= TELLING_SWEEPS && gain_bytes < worth_bytes(config, host) &&
+        snapshot->taken_usec - pacing->woken_usec >= WAKE_MIN_USEC) {
+        rest(host, merging, pacing, gain_bytes);
+    }
+}
+
+/* What a resting ksmd comes by tells whether there is more. */
+static void
+judge_window(const MfSnapshot *snapshot, MfPacing *pacing)
+{
+    const MfHost *host = &snapshot->host;
+
+    if (!host->pages_scanned_pages.known || !host->saved_bytes.known) {
+        return;
+    }
+    if (!pacing->window_scanned_pages.known || !pacing->window_saved_bytes.known ||
+        host->pages_scanned_pages.value < pacing->window_scanned_pages.value) {
+        begin_window(host, pacing);
+        return;
+    }
+    guint64 scanned_pages = host->pages_scanned_pages.value - pacing->window_scanned_pages.value;
+    if (scanned_pages < WINDOW_PAGES) {
+        return;
+    }
+    guint64 gain_bytes = mf_sub_clamp(host->saved_bytes.value, pacing->window_saved_bytes.value);
+    guint64 worth = mf_mul_div(mf_mul_sat(scanned_pages, host->page_size_bytes),
+                               WINDOW_HIT_PERMYRIAD, MF_PERMYRIAD);
+    begin_window(host, pacing);
+    if (gain_bytes >= worth && worth > 0) {
+        g_autofree char *gain = mf_format_bytes(gain_bytes);
+        wake(snapshot, pacing, MF_PACE_STEADY,
+             g_strdup_printf("its slow scan came by %s of more", gain));
+    }
+}
+
+static void
+judge_growth(const MfSnapshot *snapshot, const GPtrArray *merging, MfPacing *pacing)
+{
+    MfU64 now = resident_bytes(merging);
+
+    if (!now.known || !pacing->resident_bytes.known) {
+        pacing->resident_bytes = now;
+        return;
+    }
+    guint64 before_bytes = pacing->resident_bytes.value;
+    guint64 grown_bytes = mf_sub_clamp(now.value, before_bytes);
+    if (grown_bytes >= GROWTH_MIN_BYTES &&
+        grown_bytes >= mf_mul_div(before_bytes, GROWTH_PERMYRIAD, MF_PERMYRIAD)) {
+        g_autofree char *grown = mf_format_bytes(grown_bytes);
+        wake(snapshot, pacing, MF_PACE_BOOST,
+             g_strdup_printf("the domains have grown by %s", grown));
+    }
+}
+
+void
+mf_pace_decide(const MfConfig *config, const MfSnapshot *snapshot, const GPtrArray *merging,
+               MfPacing *pacing)
+{
+    const MfDomain *newcomer = note_newcomer(merging, pacing);
+    gboolean short_now = note_pressure(config, &snapshot->host, pacing);
+
+    if (newcomer != NULL) {
+        wake(snapshot, pacing, MF_PACE_BOOST,
+             g_strdup_printf("%s has come to merge", newcomer->name));
+        return;
+    }
+    if (short_now) {
+        wake(snapshot, pacing, MF_PACE_BOOST, g_strdup("the host's memory has become short"));
+        return;
+    }
+    if (pacing->pace == MF_PACE_REST) {
+        judge_growth(snapshot, merging, pacing);
+        if (pacing->pace == MF_PACE_REST) {
+            judge_window(snapshot, pacing);
+        }
+        return;
+    }
+    judge_sweep(config, snapshot, merging, pacing);
+    if (pacing->pace == MF_PACE_BOOST &&
+        snapshot->taken_usec - pacing->woken_usec >= BOOST_MAX_USEC) {
+        pacing->pace = MF_PACE_STEADY;
+        take_cause(pacing, g_strdup("it was boosted for ten minutes, and goes on steadily"));
+    }
+}
