@@ -54,6 +54,7 @@ static const Key keys[] = {
            "1/10000 of one CPU"),
     NUMBER("ksmd", "converged-permyriad", converged_permyriad, 0, 10000,
            "1/10000 of the memory looked at"),
+    NUMBER("ksmd", "wait-permyriad", wait_permyriad, 0, 10000, "1/10000 of time"),
     NUMBER("ksmd", "pressure-permyriad", pressure_permyriad, 0, 10000, "1/10000 of RAM"),
     NUMBER("ksmd", "min-pages-to-scan", min_pages_to_scan_pages, 1, 10000000, "pages"),
     NUMBER("ksmd", "max-pages-to-scan", max_pages_to_scan_pages, 1, 10000000, "pages"),
@@ -78,6 +79,7 @@ mf_config_new(void)
     config->boost_cpu_budget_permyriad = 8000;
     config->rest_cpu_budget_permyriad = 50;
     config->converged_permyriad = 10;
+    config->wait_permyriad = 1000;
     config->pressure_permyriad = 2000;
     config->min_pages_to_scan_pages = 100;
     config->max_pages_to_scan_pages = 200000;

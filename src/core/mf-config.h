@@ -33,7 +33,8 @@ typedef struct {
     guint boost_cpu_budget_permyriad; /* boost-cpu-budget-permyriad, 8000: while gains are likely */
     guint rest_cpu_budget_permyriad;  /* rest-cpu-budget-permyriad, 50: when all is merged */
     guint converged_permyriad; /* converged-permyriad, 10: a sweep that gains less is the last */
-    guint pressure_permyriad;  /* pressure-permyriad, 2000: less RAM available wakes ksmd */
+    guint wait_permyriad; /* wait-permyriad, 1000: of time, somebody waits for memory: wakes it */
+    guint pressure_permyriad;      /* pressure-permyriad, 2000: less RAM available wakes ksmd */
     guint min_pages_to_scan_pages; /* min-pages-to-scan, 100 */
     guint max_pages_to_scan_pages; /* max-pages-to-scan, 200000 */
     guint sleep_msec;              /* sleep-msec, 1..10000, 20 */

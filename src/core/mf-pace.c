@@ -127,19 +127,39 @@ note_newcomer(const GPtrArray *merging, MfPacing *pacing)
     return newcomer;
 }
 
-/* Whether memory has become short since the last tick. */
+static gboolean
+little_is_available(const MfConfig *config, const MfHost *host, gboolean before)
+{
+    guint limit_permyriad = config->pressure_permyriad;
+
+    if (limit_permyriad == 0 || !host->mem_available_bytes.known || !host->mem_total_bytes.known) {
+        return FALSE;
+    }
+    limit_permyriad += before ? RELIEF_PERMYRIAD : 0;
+    return host->mem_available_bytes.value <
+           mf_mul_div(host->mem_total_bytes.value, limit_permyriad, MF_PERMYRIAD);
+}
+
+static gboolean
+much_is_waited_for(const MfConfig *config, const MfHost *host, gboolean before)
+{
+    guint limit_permyriad = config->wait_permyriad;
+
+    if (limit_permyriad == 0 || !host->memory_waits_permyriad.known) {
+        return FALSE;
+    }
+    return host->memory_waits_permyriad.value >= (before ? limit_permyriad / 2 : limit_permyriad);
+}
+
+/* Whether memory has become short since the last tick.  It stays short until there is clearly more:
+ * one shortage wakes ksmd once. */
 static gboolean
 note_pressure(const MfConfig *config, const MfHost *host, MfPacing *pacing)
 {
     gboolean before = pacing->pressed;
 
-    if (!host->mem_available_bytes.known || !host->mem_total_bytes.known) {
-        return FALSE;
-    }
-    guint64 limit_permyriad = config->pressure_permyriad +
-                              (before && config->pressure_permyriad > 0 ? RELIEF_PERMYRIAD : 0);
-    guint64 limit_bytes = mf_mul_div(host->mem_total_bytes.value, limit_permyriad, MF_PERMYRIAD);
-    pacing->pressed = host->mem_available_bytes.value < limit_bytes;
+    pacing->pressed =
+        little_is_available(config, host, before) || much_is_waited_for(config, host, before);
     return pacing->pressed && !before;
 }
 

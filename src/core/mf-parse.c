@@ -180,6 +180,55 @@ mf_parse_meminfo(const char *text, gsize length_bytes, MfHost *host, GError **er
     return TRUE;
 }
 
+/* "12.34" to 1234: two decimals, as the kernel prints them, and at most a hundred percent. */
+static gboolean
+span_to_permyriad(Span span, guint64 *ret_permyriad)
+{
+    const char *dot = memchr(span.text, '.', span.length_bytes);
+    guint64 whole;
+    guint64 hundredths;
+
+    if (dot == NULL) {
+        return FALSE;
+    }
+    gsize whole_bytes = (gsize)(dot - span.text);
+    Span tail = {dot + 1, span.length_bytes - whole_bytes - 1};
+    if (tail.length_bytes != 2 || !span_to_u64((Span){span.text, whole_bytes}, &whole) ||
+        !span_to_u64(tail, &hundredths) || whole > 100) {
+        return FALSE;
+    }
+    *ret_permyriad = MIN(whole * 100 + hundredths, MF_PERMYRIAD);
+    return TRUE;
+}
+
+gboolean
+mf_parse_pressure(const char *text, gsize length_bytes, MfHost *host, GError **error)
+{
+    static const char key[] = "avg10=";
+    Span rest = {text, length_bytes};
+    Span line;
+
+    while (next_line(&rest, &line)) {
+        Span figures = line;
+        Span kind;
+        Span word;
+        guint64 permyriad;
+        if (!next_word(&figures, &kind) || !span_is(kind, "some")) {
+            continue;
+        }
+        gsize key_bytes = strlen(key);
+        if (!next_word(&figures, &word) || word.length_bytes < key_bytes ||
+            memcmp(word.text, key, key_bytes) != 0 ||
+            !span_to_permyriad((Span){word.text + key_bytes, word.length_bytes - key_bytes},
+                               &permyriad)) {
+            return refuse(error, "bad line of pressure/memory", line);
+        }
+        host->memory_waits_permyriad = MF_U64(permyriad);
+        return TRUE;
+    }
+    return refuse(error, "pressure/memory has no line \"some\"", (Span){text, length_bytes});
+}
+
 gboolean
 mf_parse_ksm_stat(const char *text, gsize length_bytes, MfKsmStat *ret_stat, GError **error)
 {

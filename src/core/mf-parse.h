@@ -20,6 +20,10 @@ gboolean mf_parse_i64(const char *text, gsize length_bytes, gint64 *ret_value, G
 /* /proc/meminfo (proc(5)): fills the three mem_ and swap_ fields of host. */
 gboolean mf_parse_meminfo(const char *text, gsize length_bytes, MfHost *host, GError **error);
 
+/* /proc/pressure/memory (Documentation/accounting/psi.rst): fills memory_waits_permyriad of host.
+ */
+gboolean mf_parse_pressure(const char *text, gsize length_bytes, MfHost *host, GError **error);
+
 /* /proc/PID/ksm_stat (Documentation/filesystems/proc.rst).  merging_pages counts the pages that
  * ksmd merged and says nothing of those that were written since: it tells that a process merges,
  * not how much. */

@@ -95,6 +95,7 @@ typedef struct {
     MfU64 mem_total_bytes;
     MfU64 mem_available_bytes;
     MfU64 swap_free_bytes;
+    MfU64 memory_waits_permyriad; /* of the last 10 s, somebody waited for memory (PSI "some") */
 
     /* /sys/kernel/mm/ksm: absent where the kernel has no such file */
     MfU64 run;

@@ -69,6 +69,7 @@ add_counters(GVariantBuilder *builder, const MfHost *host)
     add_u64(builder, "mem_total_bytes", host->mem_total_bytes);
     add_u64(builder, "mem_available_bytes", host->mem_available_bytes);
     add_u64(builder, "swap_free_bytes", host->swap_free_bytes);
+    add_u64(builder, "memory_waits_permyriad", host->memory_waits_permyriad);
     add_u64(builder, "ksm_run", host->run);
     add_u64(builder, "pages_to_scan_pages", host->pages_to_scan_pages);
     add_u64(builder, "sleep_msec", host->sleep_msec);

@@ -13,10 +13,11 @@
 #include "../core/mf-error.h"
 #include "../core/mf-parse.h"
 
-#define MEMINFO_MAX_BYTES (64 * 1024)
-#define COMM_MAX_BYTES    256
-#define STATUS_MAX_BYTES  (64 * 1024)
-#define CMDLINE_MAX_BYTES (2 * 1024 * 1024)
+#define MEMINFO_MAX_BYTES  (64 * 1024)
+#define PRESSURE_MAX_BYTES 4096
+#define COMM_MAX_BYTES     256
+#define STATUS_MAX_BYTES   (64 * 1024)
+#define CMDLINE_MAX_BYTES  (2 * 1024 * 1024)
 
 /* ksmtuned is a shell script of the QEMU packages; virt-handler is KubeVirt's. */
 static const char *const managers[] = {"ksmtuned", "virt-handler"};
@@ -124,11 +125,25 @@ read_meminfo(MfRoot *root, MfHost *host, GError **error)
     return text != NULL && mf_parse_meminfo(text, length_bytes, host, error);
 }
 
+/* Kernels without PSI, or with psi=0, have no such file, or refuse to read it. */
+static gboolean
+read_pressure(MfRoot *root, MfHost *host, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    gsize length_bytes;
+    g_autofree char *text =
+        mf_root_read(root, "proc/pressure/memory", PRESSURE_MAX_BYTES, &length_bytes, &cause);
+
+    return text == NULL || mf_parse_pressure(text, length_bytes, host, error);
+}
+
 gboolean
 mf_host_read(MfRoot *root, MfHost *host, GError **error)
 {
     gboolean memory_read = read_meminfo(root, host, error);
 
     host->page_size_bytes = (guint64)sysconf(_SC_PAGESIZE);
-    return read_other_manager(root, host, memory_read ? error : NULL) && memory_read;
+    gboolean pressure_read = read_pressure(root, host, memory_read ? error : NULL);
+    gboolean read = memory_read && pressure_read;
+    return read_other_manager(root, host, read ? error : NULL) && read;
 }

@@ -49,6 +49,21 @@ test_memory(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 }
 
 static void
+test_pressure(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    g_assert_true(mf_host_read(scene->root, scene->host, &scene->error));
+    g_assert_false(scene->host->memory_waits_permyriad.known);
+
+    fake_root_set_file(scene->fake, "proc/pressure/memory", "some avg10=3.21 avg60=0.00\n");
+    g_assert_true(mf_host_read(scene->root, scene->host, &scene->error));
+    g_assert_cmpuint(scene->host->memory_waits_permyriad.value, ==, 321);
+
+    fake_root_set_file(scene->fake, "proc/pressure/memory", "some avg10=much\n");
+    g_assert_false(mf_host_read(scene->root, scene->host, &scene->error));
+    mf_assert_error(scene->error, MF_ERROR_INVALID, "pressure/memory");
+}
+
+static void
 test_memory_unreadable(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
     static const char *const ksmtuned[] = {"/bin/bash", "/usr/sbin/ksmtuned", NULL};
@@ -323,6 +338,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     ADD("memory", test_memory);
+    ADD("pressure", test_pressure);
     ADD("memory-unreadable", test_memory_unreadable);
     ADD("other-manager", test_other_manager);
     ADD("other-manager-of-a-user", test_other_manager_of_a_user);

@@ -23,6 +23,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     switch (data[0] % 6) {
     case 0:
         mf_parse_meminfo(text, length_bytes, &host, NULL);
+        mf_parse_pressure(text, length_bytes, &host, NULL);
         break;
     case 1:
         mf_parse_ksm_stat(text, length_bytes, &ksm_stat, NULL);

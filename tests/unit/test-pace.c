@@ -292,6 +292,20 @@ test_wakes_under_pressure(Model *model, gconstpointer unused G_GNUC_UNUSED)
     model->host->mem_available_bytes = MF_U64_ABSENT;
     tick(model);
     g_assert_cmpint(pace_reason(model)->code, ==, MF_REASON_RESTING);
+
+    /* Waiting for memory tells of it as well. */
+    model->host->memory_waits_permyriad = MF_U64(999);
+    tick(model);
+    g_assert_cmpint(pace_reason(model)->code, ==, MF_REASON_RESTING);
+    model->host->memory_waits_permyriad = MF_U64(1000);
+    tick(model);
+    g_assert_cmpint(pace_reason(model)->code, ==, MF_REASON_BOOST);
+    run_to_rest(model, 30);
+    model->host->memory_waits_permyriad = MF_U64(600);
+    tick(model);
+    model->host->memory_waits_permyriad = MF_U64(1000);
+    tick(model);
+    g_assert_cmpint(pace_reason(model)->code, ==, MF_REASON_RESTING);
 }
 
 /* Pages become equal while nothing else tells of it: the slow scan comes by them. */

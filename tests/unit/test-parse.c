@@ -86,6 +86,44 @@ test_meminfo(void)
 }
 
 static void
+test_pressure(void)
+{
+    static const struct {
+        const char *text;
+        gboolean valid;
+        guint64 permyriad;
+    } cases[] = {
+        {"some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=1.00 avg60=0.00\n", TRUE, 0},
+        {"full avg10=9.99\nsome avg10=12.34 avg60=0.00 avg300=0.00 total=5\n", TRUE, 1234},
+        {"some avg10=100.00", TRUE, 10000},
+        {"some avg10=100.99", TRUE, 10000},
+        {"some avg10=101.00", FALSE, 0},
+        {"some avg10=1.5", FALSE, 0},
+        {"some avg10=15", FALSE, 0},
+        {"some avg10=.50", FALSE, 0},
+        {"some avg10=-1.50", FALSE, 0},
+        {"some avg60=1.50", FALSE, 0},
+        {"some avg10=", FALSE, 0},
+        {"some", FALSE, 0},
+        {"full avg10=1.00", FALSE, 0},
+        {"", FALSE, 0},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        MfHost host = {0};
+        g_autoptr(GError) error = NULL;
+        mf_test_case(cases[i].text);
+        g_assert_cmpint(mf_parse_pressure(cases[i].text, strlen(cases[i].text), &host, &error), ==,
+                        cases[i].valid);
+        g_assert_cmpint(host.memory_waits_permyriad.known, ==, cases[i].valid);
+        g_assert_cmpuint(host.memory_waits_permyriad.value, ==, cases[i].permyriad);
+        if (!cases[i].valid) {
+            mf_assert_error(error, MF_ERROR_INVALID, "pressure/memory");
+        }
+    }
+}
+
+static void
 test_meminfo_odd(void)
 {
     static const struct {
@@ -372,6 +410,7 @@ main(int argc, char **argv)
     g_test_add_func("/parse/numbers", test_numbers);
     g_test_add_func("/parse/number-length", test_number_length);
     g_test_add_func("/parse/meminfo", test_meminfo);
+    g_test_add_func("/parse/pressure", test_pressure);
     g_test_add_func("/parse/meminfo-odd", test_meminfo_odd);
     g_test_add_func("/parse/ksm-stat", test_ksm_stat);
     g_test_add_func("/parse/ksm-stat-odd", test_ksm_stat_odd);

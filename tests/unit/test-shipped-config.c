@@ -41,7 +41,7 @@ test_defaults(void)
     memset(base, 0xff, G_STRUCT_OFFSET(MfConfig, libvirt_uri));
     shipped = mf_config_apply(base, text, strlen(text), path, &error);
     g_assert_no_error(error);
-    g_assert_cmpuint(n_keys, ==, 16);
+    g_assert_cmpuint(n_keys, ==, 17);
     g_assert_cmpint(shipped->default_group, ==, defaults->default_group);
     g_assert_cmpuint(shipped->reserve_permyriad, ==, defaults->reserve_permyriad);
     g_assert_cmpint(shipped->manage, ==, defaults->manage);
@@ -49,6 +49,7 @@ test_defaults(void)
     g_assert_cmpuint(shipped->boost_cpu_budget_permyriad, ==, defaults->boost_cpu_budget_permyriad);
     g_assert_cmpuint(shipped->rest_cpu_budget_permyriad, ==, defaults->rest_cpu_budget_permyriad);
     g_assert_cmpuint(shipped->converged_permyriad, ==, defaults->converged_permyriad);
+    g_assert_cmpuint(shipped->wait_permyriad, ==, defaults->wait_permyriad);
     g_assert_cmpuint(shipped->pressure_permyriad, ==, defaults->pressure_permyriad);
     g_assert_cmpuint(shipped->min_pages_to_scan_pages, ==, defaults->min_pages_to_scan_pages);
     g_assert_cmpuint(shipped->max_pages_to_scan_pages, ==, defaults->max_pages_to_scan_pages);
