@@ -45,6 +45,8 @@ static const char *const setting_names[] = {
 
 static const Key keys[] = {
     OTHER("merge", "default-group", KEY_CHOICE, default_group, default_group_names),
+    NUMBER("merge", "coverage-permyriad", coverage_permyriad, 0, 100000,
+           "1/10000 of what a storm would take"),
     NUMBER("merge", "reserve-permyriad", reserve_permyriad, 0, 9000, "1/10000 of RAM"),
     OTHER("ksmd", "manage", KEY_BOOLEAN, manage, NULL),
     NUMBER("ksmd", "cpu-budget-permyriad", cpu_budget_permyriad, 1, 10000, "1/10000 of one CPU"),
@@ -73,6 +75,7 @@ mf_config_new(void)
     MfConfig *config = g_new0(MfConfig, 1);
 
     config->default_group = MF_DEFAULT_GROUP_ISOLATED;
+    config->coverage_permyriad = 10000;
     config->reserve_permyriad = 500;
     config->manage = TRUE;
     config->cpu_budget_permyriad = 1000;

@@ -25,7 +25,9 @@ typedef enum {
 typedef struct {
     /* [merge] */
     MfDefaultGroup default_group; /* default-group, isolated */
-    guint reserve_permyriad;      /* reserve-permyriad, 500: of RAM, kept free by un-merging */
+    guint coverage_permyriad; /* coverage-permyriad, 10000: of a storm's need, to be at hand; 0: any
+                               */
+    guint reserve_permyriad;  /* reserve-permyriad, 500: of RAM, kept free by un-merging */
 
     /* [ksmd] */
     gboolean manage;                  /* manage, true: FALSE leaves every knob alone */

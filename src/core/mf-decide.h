@@ -25,6 +25,7 @@ typedef struct {
     MfU64 page_cost_nsec;        /* CPU time of ksmd a page, lately; absent: not measured yet */
     guint last_budget_permyriad; /* that pages_to_scan was chosen for; 0: not yet */
     MfPacing pacing;
+    gboolean uncovered;      /* see mf-cover.h */
     GHashTable *start_holds; /* uuid -> gint64* monotonic deadline: see mf_memory_hold() */
 } MfMemory;
 

@@ -10,6 +10,7 @@
  */
 #include "mf-governor.h"
 
+#include "mf-cover.h"
 #include "mf-units.h"
 
 #define MEASURE_MIN_USEC    G_USEC_PER_SEC
@@ -249,6 +250,7 @@ mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory 
     guint hold_count = count_holds(memory, snapshot->taken_usec, &hold_left_msec);
     g_autoptr(MfReason) reason = stand_back(config, host);
     MfReason *pace_reason = NULL;
+    MfCover cover = mf_cover_measure(host);
     gboolean govern = reason == NULL;
     gboolean run = FALSE;
 
@@ -265,6 +267,8 @@ mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory 
                                "%" G_GUINT64_FORMAT " ms",
                                hold_count, hold_count == 1 ? "domain" : "domains",
                                hold_count == 1 ? "is" : "are", hold_left_msec);
+    } else if (mf_cover_forbids_growth(config, &cover, &memory->uncovered)) {
+        reason = mf_cover_reason(config, &cover);
     } else {
         run = TRUE;
         reason = mf_reason_new(MF_REASON_DOMAINS, NULL, "%u %s can merge", merging->len,

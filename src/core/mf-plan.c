@@ -28,6 +28,7 @@ static const char *const reason_names[MF_REASON_N_CODES] = {
     [MF_REASON_BOOST] = "boost",
     [MF_REASON_STEADY] = "steady",
     [MF_REASON_RESTING] = "resting",
+    [MF_REASON_UNCOVERED] = "uncovered",
     [MF_REASON_START_HOLD] = "start-hold",
     [MF_REASON_CONFIG] = "config",
 };

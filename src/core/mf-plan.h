@@ -37,6 +37,7 @@ typedef enum {
     MF_REASON_BOOST,              /* ksmd works hard: gains are likely */
     MF_REASON_STEADY,             /* ksmd works at its usual share of a CPU */
     MF_REASON_RESTING,            /* ksmd has found what there is */
+    MF_REASON_UNCOVERED,          /* not everything could be given back: nothing more is merged */
     MF_REASON_START_HOLD,         /* a domain that must not merge is starting */
     MF_REASON_CONFIG,             /* the configuration asks for this value */
     MF_REASON_N_CODES

@@ -2,6 +2,7 @@
 #include "mf-describe.h"
 
 #include "../core/mf-account.h"
+#include "../core/mf-cover.h"
 
 static void
 add_string(GVariantBuilder *builder, const char *key, const char *value)
@@ -107,8 +108,14 @@ mf_describe_host_figures(const MfEngine *engine)
     } else if (host) {
         add_u64(&builder, "saved_bytes", host->saved_bytes);
     }
+    if (host) {
+        MfCover cover = mf_cover_measure(host);
+
+        add_u64(&builder, "storm_need_bytes", cover.need_bytes);
+        add_u64(&builder, "storm_have_bytes", cover.have_bytes);
+    }
     add_u64(&builder, "ksmd_cpu_permyriad", mf_engine_get_ksmd_cpu_permyriad(engine));
-    add_u64(&builder, "cpu_budget_permyriad", MF_U64(config->cpu_budget_permyriad));
+    add_u64(&builder, "cpu_budget_permyriad", MF_U64(mf_engine_get_cpu_budget_permyriad(engine)));
     add_boolean(&builder, "managed", config->manage);
     add_string(&builder, "libvirt_uri", config->libvirt_uri);
     add_boolean(&builder, "libvirt_connected", mf_engine_is_connected(engine));

@@ -317,6 +317,12 @@ mf_engine_get_plan(const MfEngine *engine)
     return engine->plan;
 }
 
+guint
+mf_engine_get_cpu_budget_permyriad(const MfEngine *engine)
+{
+    return mf_pace_budget_permyriad(engine->config, engine->memory->pacing.pace);
+}
+
 MfU64
 mf_engine_get_ksmd_cpu_permyriad(const MfEngine *engine)
 {

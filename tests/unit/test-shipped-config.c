@@ -41,8 +41,9 @@ test_defaults(void)
     memset(base, 0xff, G_STRUCT_OFFSET(MfConfig, libvirt_uri));
     shipped = mf_config_apply(base, text, strlen(text), path, &error);
     g_assert_no_error(error);
-    g_assert_cmpuint(n_keys, ==, 17);
+    g_assert_cmpuint(n_keys, ==, 18);
     g_assert_cmpint(shipped->default_group, ==, defaults->default_group);
+    g_assert_cmpuint(shipped->coverage_permyriad, ==, defaults->coverage_permyriad);
     g_assert_cmpuint(shipped->reserve_permyriad, ==, defaults->reserve_permyriad);
     g_assert_cmpint(shipped->manage, ==, defaults->manage);
     g_assert_cmpuint(shipped->cpu_budget_permyriad, ==, defaults->cpu_budget_permyriad);
