@@ -40,16 +40,32 @@ percent(const MemfoldFigures *figures, const char *key)
                                                                 : NULL;
 }
 
+/* What a storm would take and what there is for it; nothing where one of them is not known. */
+static void
+print_storm(const MemfoldFigures *host)
+{
+    guint64 ignored;
+
+    if (memfold_figures_get_uint64(host, "storm_need_bytes", &ignored) &&
+        memfold_figures_get_uint64(host, "storm_have_bytes", &ignored)) {
+        g_autofree char *need = mf_cli_mib(host, "storm_need_bytes");
+        g_autofree char *have = mf_cli_mib(host, "storm_have_bytes");
+
+        printf("storm  would take %s if all merged memory were written; %s at hand\n", need, have);
+    }
+}
+
 static void
 print_host(const MemfoldFigures *host)
 {
     g_autofree char *saved = mf_cli_mib(host, "saved_bytes");
     g_autofree char *cpu = percent(host, "ksmd_cpu_permyriad");
-    g_autofree char *budget = percent(host, "cpu_budget_permyriad");
+    g_autofree char *budget = percent(host, "ksmd_budget_permyriad");
     g_autofree char *sum_error = percent(host, "sum_error_permyriad");
 
     printf("saved  %s on this host; sum error of the domains %s\n", saved,
            sum_error != NULL ? sum_error : "unknown");
+    print_storm(host);
     printf("ksmd   %s; %s of one CPU, budget %s\n", run_state(host),
            cpu != NULL ? cpu : "unknown share", budget != NULL ? budget : "unknown");
     for (gsize i = 0; i < memfold_figures_get_n_reasons(host); i++) {

@@ -115,7 +115,8 @@ mf_describe_host_figures(const MfEngine *engine)
         add_u64(&builder, "storm_have_bytes", cover.have_bytes);
     }
     add_u64(&builder, "ksmd_cpu_permyriad", mf_engine_get_ksmd_cpu_permyriad(engine));
-    add_u64(&builder, "cpu_budget_permyriad", MF_U64(mf_engine_get_cpu_budget_permyriad(engine)));
+    add_u64(&builder, "ksmd_budget_permyriad", MF_U64(mf_engine_get_ksmd_budget_permyriad(engine)));
+    add_u64(&builder, "cpu_budget_permyriad", MF_U64(config->cpu_budget_permyriad));
     add_boolean(&builder, "managed", config->manage);
     add_string(&builder, "libvirt_uri", config->libvirt_uri);
     add_boolean(&builder, "libvirt_connected", mf_engine_is_connected(engine));

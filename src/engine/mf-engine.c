@@ -318,7 +318,7 @@ mf_engine_get_plan(const MfEngine *engine)
 }
 
 guint
-mf_engine_get_cpu_budget_permyriad(const MfEngine *engine)
+mf_engine_get_ksmd_budget_permyriad(const MfEngine *engine)
 {
     return mf_pace_budget_permyriad(engine->config, engine->memory->pacing.pace);
 }

@@ -46,7 +46,7 @@ const MfSnapshot *mf_engine_get_accounts(const MfEngine *engine);
 const MfPlan *mf_engine_get_plan(const MfEngine *engine);
 gboolean mf_engine_is_connected(const MfEngine *engine);
 /* What ksmd may take of one CPU at its present pace. */
-guint mf_engine_get_cpu_budget_permyriad(const MfEngine *engine);
+guint mf_engine_get_ksmd_budget_permyriad(const MfEngine *engine);
 MfU64 mf_engine_get_ksmd_cpu_permyriad(const MfEngine *engine);
 
 /* All domains as they are known now, copies, sorted by name. */

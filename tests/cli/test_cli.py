@@ -42,7 +42,8 @@ VM2 = {
 }
 SCENARIO = {
     "host": {"saved_bytes": 512 * MIB + 3 * MIB // 10, "ksm_run": 1, "ksmd_cpu_permyriad": 320,
-             "cpu_budget_permyriad": 1000, "sum_error_permyriad": 1, "pages_to_scan_pages": 5000},
+             "ksmd_budget_permyriad": 1000, "cpu_budget_permyriad": 1000, "sum_error_permyriad": 1, "pages_to_scan_pages": 5000,
+             "storm_need_bytes": 512 * MIB, "storm_have_bytes": 4096 * MIB},
     "reasons": [["budget", "pages_to_scan follows the CPU budget", ""]],
     "domains": [VM1, VM2],
 }
@@ -121,11 +122,12 @@ def status_is_a_table_that_fits(host):
     ended(result, OK, "status")
     lines = result.stdout.splitlines()
     tap.equal(max(map(len, lines)) <= 100, True, f"no line over 100 columns in:\n{result.stdout}")
-    tap.equal(lines[:3],
+    tap.equal(lines[:4],
               ["saved  512.3 MiB on this host; sum error of the domains 0.01 %",
+               "storm  would take 512.0 MiB if all merged memory were written; 4096.0 MiB at hand",
                "ksmd   running; 3.20 % of one CPU, budget 10.00 %",
                "       pages_to_scan follows the CPU budget"], "the host's lines")
-    title, first, second = lines[4:]
+    title, first, second = lines[5:]
     tap.equal(title.split(), ["NAME", "POLICY", "MODE", "MERGED", "SAVED", "GROUP", "REASON"], "titles")
     for column, text in (("NAME", "vm1"), ("POLICY", "auto"), ("GROUP", "tenant-a"), ("REASON", "the policy")):
         tap.equal(first[title.index(column):].startswith(text), True, f"{column} in {first!r}")
@@ -194,7 +196,7 @@ def foreign_text_can_not_drive_the_terminal(host):
 def long_and_wide_names_keep_the_columns(host):
     names = ["a" * 60, "\u865a\u62df\u673a" * 10, "e\u0301" * 24, "vm"]
     with host.daemon(domains=[{**VM1, "name": name, "uuid": str(n)} for n, name in enumerate(names)]):
-        lines = host.run("status").stdout.splitlines()[5:]
+        lines = host.run("status").stdout.splitlines()[6:]
     tap.equal([line.split()[0] for line in lines],
               ["a" * 21 + "...", "\u865a\u62df\u673a" * 3 + "\u865a...", "e\u0301" * 24, "vm"], "names")
 

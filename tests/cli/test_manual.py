@@ -112,7 +112,7 @@ def the_shipped_configuration_is_valid_with_every_key():
         for content in (text, re.sub(r"^#(?=[a-z-]+=)", "", text, flags=re.MULTILINE)):
             path.write_text(content, encoding="utf-8")
             output(MEMFOLD, "config", "check", str(path))
-        tap.equal(len(re.findall(r"^[a-z-]+=", path.read_text(encoding="utf-8"), re.MULTILINE)), 12, "keys")
+        tap.equal(len(re.findall(r"^[a-z-]+=", path.read_text(encoding="utf-8"), re.MULTILINE)), 18, "keys")
 
 
 @tap.test
