@@ -4,33 +4,6 @@
 
 #include "mf-cli-json.h"
 #include "mf-cli.h"
-#include "mf-text.h"
-
-static void
-print_line(const char *label, const char *text)
-{
-    g_autofree char *clean = mf_text_printable(text, 1024);
-
-    printf("%s%s\n", label, clean);
-}
-
-static void
-print_reasons(const MemfoldFigures *domain)
-{
-    gsize n_reasons = memfold_figures_get_n_reasons(domain);
-
-    if (n_reasons == 0) {
-        printf("  the daemon gives no reason\n");
-    }
-    for (gsize i = 0; i < n_reasons; i++) {
-        const MemfoldReason *reason = memfold_figures_get_reason(domain, i);
-
-        print_line("  - ", reason->text);
-        if (reason->remedy != NULL) {
-            print_line("    remedy: ", reason->remedy);
-        }
-    }
-}
 
 static void
 print_text(const MemfoldFigures *domain)
@@ -40,18 +13,18 @@ print_text(const MemfoldFigures *domain)
     gboolean mergeable = FALSE;
     gboolean known = memfold_figures_get_boolean(domain, "mergeable", &mergeable);
 
-    print_line("domain  ", mf_cli_word(domain, "name"));
-    print_line("uuid    ", mf_cli_word(domain, "uuid"));
-    print_line("policy  ", mf_cli_word(domain, "merge"));
-    print_line("group   ", mf_cli_word(domain, "group"));
-    print_line("mode    ", mf_cli_word(domain, "mode"));
+    mf_cli_print_line("domain  ", mf_cli_word(domain, "name"));
+    mf_cli_print_line("uuid    ", mf_cli_word(domain, "uuid"));
+    mf_cli_print_line("policy  ", mf_cli_word(domain, "merge"));
+    mf_cli_print_line("group   ", mf_cli_word(domain, "group"));
+    mf_cli_print_line("mode    ", mf_cli_word(domain, "mode"));
     printf("memory  %s; %s merged, %s saved\n",
            !known      ? "not known whether it can merge"
            : mergeable ? "can merge"
                        : "can not merge",
            merged, saved);
     printf("because\n");
-    print_reasons(domain);
+    mf_cli_print_reasons(domain);
 }
 
 static MfExit

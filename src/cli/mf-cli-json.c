@@ -38,21 +38,27 @@ add_others(JsonObject *object, GVariant *values, gboolean of_domain)
     }
 }
 
+static JsonObject *
+reason_object(const MemfoldReason *reason)
+{
+    JsonObject *object = json_object_new();
+
+    json_object_set_string_member(object, "code", reason->code);
+    json_object_set_string_member(object, "text", reason->text);
+    if (reason->remedy != NULL) {
+        json_object_set_string_member(object, "remedy", reason->remedy);
+    }
+    return object;
+}
+
 static void
 add_reasons(JsonObject *object, const MemfoldFigures *figures)
 {
     JsonArray *reasons = json_array_new();
 
     for (gsize i = 0; i < memfold_figures_get_n_reasons(figures); i++) {
-        const MemfoldReason *reason = memfold_figures_get_reason(figures, i);
-        JsonObject *entry = json_object_new();
-
-        json_object_set_string_member(entry, "code", reason->code);
-        json_object_set_string_member(entry, "text", reason->text);
-        if (reason->remedy != NULL) {
-            json_object_set_string_member(entry, "remedy", reason->remedy);
-        }
-        json_array_add_object_element(reasons, entry);
+        json_array_add_object_element(reasons,
+                                      reason_object(memfold_figures_get_reason(figures, i)));
     }
     json_object_set_array_member(object, "reasons", reasons);
 }
@@ -79,6 +85,19 @@ mf_cli_json_domain(const MemfoldFigures *domain)
     json_object_set_object_member(object, "policy", policy);
     add_others(object, values, TRUE);
     add_reasons(object, domain);
+    return object;
+}
+
+JsonObject *
+mf_cli_json_action(const MemfoldFigures *action)
+{
+    JsonObject *object = json_object_new();
+
+    add_others(object, memfold_figures_get_values(action), FALSE);
+    for (gsize i = 0; i < memfold_figures_get_n_reasons(action); i++) {
+        json_object_set_object_member(object, "reason",
+                                      reason_object(memfold_figures_get_reason(action, i)));
+    }
     return object;
 }
 

@@ -15,5 +15,8 @@
 JsonObject *mf_cli_json_host(const MemfoldFigures *host);
 JsonObject *mf_cli_json_domain(const MemfoldFigures *domain);
 
+/* An action of a plan; its one reason is the member "reason". */
+JsonObject *mf_cli_json_action(const MemfoldFigures *action);
+
 /* Prints object to stdout, indented, and takes it. */
 void mf_cli_json_print(JsonObject *object);

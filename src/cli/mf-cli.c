@@ -13,6 +13,7 @@
 #define WIDTH_PLAIN_COLUMNS 100
 #define WIDTH_MIN_COLUMNS   80
 #define MIB_BYTES           (1024 * 1024)
+#define LINE_MAX_BYTES      1024
 
 void
 mf_cli_complain(const char *format, ...)
@@ -74,6 +75,32 @@ mf_cli_fail(const GError *error)
     }
     mf_cli_complain("%s", error->message);
     return MF_EXIT_FAILED;
+}
+
+void
+mf_cli_print_line(const char *label, const char *text)
+{
+    g_autofree char *clean = mf_text_printable(text, LINE_MAX_BYTES);
+
+    printf("%s%s\n", label, clean);
+}
+
+void
+mf_cli_print_reasons(const MemfoldFigures *figures)
+{
+    gsize n_reasons = memfold_figures_get_n_reasons(figures);
+
+    if (n_reasons == 0) {
+        printf("  the daemon gives no reason\n");
+    }
+    for (gsize i = 0; i < n_reasons; i++) {
+        const MemfoldReason *reason = memfold_figures_get_reason(figures, i);
+
+        mf_cli_print_line("  - ", reason->text);
+        if (reason->remedy != NULL) {
+            mf_cli_print_line("    remedy: ", reason->remedy);
+        }
+    }
 }
 
 MemfoldDescription *

@@ -30,6 +30,7 @@ typedef struct {
 extern const MfCommand mf_command_status;
 extern const MfCommand mf_command_set;
 extern const MfCommand mf_command_why;
+extern const MfCommand mf_command_plan;
 extern const MfCommand mf_command_doctor;
 extern const MfCommand mf_command_config;
 extern const MfCommand mf_command_reload;
@@ -50,6 +51,12 @@ void mf_cli_complain(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* Complains about an error of libmemfold, with the remedy that fits its code, and answers the exit
  * code. */
 MfExit mf_cli_fail(const GError *error);
+
+/* One line on stdout after label, made printable. */
+void mf_cli_print_line(const char *label, const char *text);
+
+/* The reasons as a list, each with its remedy on a line of its own. */
+void mf_cli_print_reasons(const MemfoldFigures *figures);
 
 /* Asks the daemon; on failure complains, sets ret_exit and returns NULL. */
 MemfoldDescription *mf_cli_describe(MfExit *ret_exit);

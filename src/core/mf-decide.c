@@ -33,6 +33,26 @@ mf_memory_free(MfMemory *memory)
     g_free(memory);
 }
 
+MfMemory *
+mf_memory_copy(const MfMemory *memory)
+{
+    MfMemory *copy = mf_memory_new();
+    GHashTable *holds = copy->start_holds;
+    GHashTableIter iter;
+    gpointer uuid;
+    gpointer deadline;
+
+    mf_pacing_clear(&copy->pacing);
+    *copy = *memory;
+    mf_pacing_copy(&memory->pacing, &copy->pacing);
+    copy->start_holds = holds;
+    g_hash_table_iter_init(&iter, memory->start_holds);
+    while (g_hash_table_iter_next(&iter, &uuid, &deadline)) {
+        mf_memory_hold(copy, uuid, *(gint64 *)deadline);
+    }
+    return copy;
+}
+
 void
 mf_memory_hold(MfMemory *memory, const char *uuid, gint64 until_usec)
 {

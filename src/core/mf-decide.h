@@ -32,6 +32,9 @@ typedef struct {
 MfMemory *mf_memory_new(void);
 void mf_memory_free(MfMemory *memory);
 
+/* All of it, holds included: what is decided with the copy leaves the original as it is. */
+MfMemory *mf_memory_copy(const MfMemory *memory);
+
 /* A domain that must not merge is about to start with its memory marked (QEMU's default): ksmd is
  * stopped until mf_memory_release() or until_usec, whichever comes first. */
 void mf_memory_hold(MfMemory *memory, const char *uuid, gint64 until_usec);

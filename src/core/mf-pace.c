@@ -29,6 +29,33 @@ mf_pacing_clear(MfPacing *pacing)
     g_clear_pointer(&pacing->known_pids, g_hash_table_unref);
 }
 
+static void
+remember_pid(MfPacing *pacing, const char *uuid, gint64 pid)
+{
+    gint64 *value = g_new(gint64, 1);
+
+    *value = pid;
+    g_hash_table_insert(pacing->known_pids, g_strdup(uuid), value);
+}
+
+void
+mf_pacing_copy(const MfPacing *pacing, MfPacing *ret_copy)
+{
+    GHashTableIter iter;
+    gpointer uuid;
+    gpointer pid;
+
+    mf_pacing_init(ret_copy);
+    GHashTable *known_pids = ret_copy->known_pids;
+    *ret_copy = *pacing;
+    ret_copy->known_pids = known_pids;
+    ret_copy->cause = g_strdup(pacing->cause);
+    g_hash_table_iter_init(&iter, pacing->known_pids);
+    while (g_hash_table_iter_next(&iter, &uuid, &pid)) {
+        remember_pid(ret_copy, uuid, *(gint64 *)pid);
+    }
+}
+
 guint
 mf_pace_budget_permyriad(const MfConfig *config, MfPace pace)
 {
@@ -115,12 +142,11 @@ note_newcomer(const GPtrArray *merging, MfPacing *pacing)
     for (guint i = 0; i < merging->len; i++) {
         const MfDomain *domain = g_ptr_array_index(merging, i);
         const gint64 *pid = g_hash_table_lookup(before, domain->uuid);
-        gint64 *now = g_new(gint64, 1);
-
         /* While its process can't be told it is not another one. */
-        *now = domain->pid == 0 && pid != NULL ? *pid : domain->pid;
-        g_hash_table_insert(pacing->known_pids, g_strdup(domain->uuid), now);
-        if (newcomer == NULL && (pid == NULL || (*pid != 0 && *pid != *now))) {
+        gint64 now = domain->pid == 0 && pid != NULL ? *pid : domain->pid;
+
+        remember_pid(pacing, domain->uuid, now);
+        if (newcomer == NULL && (pid == NULL || (*pid != 0 && *pid != now))) {
             newcomer = domain;
         }
     }

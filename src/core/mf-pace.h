@@ -38,6 +38,9 @@ typedef struct {
 void mf_pacing_init(MfPacing *pacing);
 void mf_pacing_clear(MfPacing *pacing);
 
+/* Makes of copy, which is not initialised, all that pacing is. */
+void mf_pacing_copy(const MfPacing *pacing, MfPacing *ret_copy);
+
 /* Chooses the pace for the next interval.  merging: of const MfDomain, those that should merge and
  * can; not empty.  Pure but for pacing. */
 void mf_pace_decide(const MfConfig *config, const MfSnapshot *snapshot, const GPtrArray *merging,

@@ -7,6 +7,7 @@
 #include "mf-build.h"
 #include "mf-bus.h"
 #include "mf-describe.h"
+#include "mf-plan-call.h"
 
 #define BUS_RETRY_SEC      5
 #define CHANGED_DELAY_MSEC 50
@@ -110,7 +111,8 @@ on_host_refreshed(G_GNUC_UNUSED GObject *source, G_GNUC_UNUSED GAsyncResult *res
     g_dbus_method_invocation_return_value(
         call->invocation,
         g_variant_new("(@a{sv}@a(sss)@a(a{sv}a(sss)))", mf_describe_host_figures(call->engine),
-                      mf_describe_host_reasons(call->engine), mf_describe_domains(call->engine)));
+                      mf_describe_host_reasons(call->engine, mf_engine_get_plan(call->engine)),
+                      mf_describe_domains(call->engine)));
 }
 
 static gboolean
@@ -471,6 +473,7 @@ mf_control_new(MfEngine *engine, const MfControlHandlers *handlers, gpointer use
     mf_bus_host_set_version(control->host, MF_VERSION);
     g_signal_connect(control->host, "handle-describe", G_CALLBACK(on_host_describe), control);
     g_signal_connect(control->host, "handle-find-domain", G_CALLBACK(on_find_domain), control);
+    g_signal_connect(control->host, "handle-plan", G_CALLBACK(mf_plan_call), engine);
     g_signal_connect(control->host, "handle-reload", G_CALLBACK(on_reload), control);
     mf_engine_listen(engine, on_engine_changed, control);
     connect_begin(control);

@@ -89,11 +89,24 @@ add_counters(GVariantBuilder *builder, const MfHost *host)
     add_string(builder, "other_manager", host->other_manager);
 }
 
+/* Who governs the knobs, and by what. */
+static void
+add_government(GVariantBuilder *builder, const MfEngine *engine)
+{
+    const MfConfig *config = mf_engine_get_config(engine);
+
+    add_u64(builder, "ksmd_cpu_permyriad", mf_engine_get_ksmd_cpu_permyriad(engine));
+    add_u64(builder, "ksmd_budget_permyriad", MF_U64(mf_engine_get_ksmd_budget_permyriad(engine)));
+    add_u64(builder, "cpu_budget_permyriad", MF_U64(config->cpu_budget_permyriad));
+    add_boolean(builder, "managed", config->manage);
+    add_string(builder, "libvirt_uri", config->libvirt_uri);
+    add_boolean(builder, "libvirt_connected", mf_engine_is_connected(engine));
+}
+
 GVariant *
 mf_describe_host_figures(const MfEngine *engine)
 {
     const MfSnapshot *accounts = mf_engine_get_accounts(engine);
-    const MfConfig *config = mf_engine_get_config(engine);
     const MfHost *host = latest_host(engine);
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sv}"));
 
@@ -114,19 +127,24 @@ mf_describe_host_figures(const MfEngine *engine)
         add_u64(&builder, "storm_need_bytes", cover.need_bytes);
         add_u64(&builder, "storm_have_bytes", cover.have_bytes);
     }
-    add_u64(&builder, "ksmd_cpu_permyriad", mf_engine_get_ksmd_cpu_permyriad(engine));
-    add_u64(&builder, "ksmd_budget_permyriad", MF_U64(mf_engine_get_ksmd_budget_permyriad(engine)));
-    add_u64(&builder, "cpu_budget_permyriad", MF_U64(config->cpu_budget_permyriad));
-    add_boolean(&builder, "managed", config->manage);
-    add_string(&builder, "libvirt_uri", config->libvirt_uri);
-    add_boolean(&builder, "libvirt_connected", mf_engine_is_connected(engine));
+    add_government(&builder, engine);
     return g_variant_builder_end(&builder);
 }
 
 GVariant *
-mf_describe_host_reasons(const MfEngine *engine)
+mf_describe_decided_on(const MfEngine *engine, const MfSnapshot *snapshot)
 {
-    const MfPlan *plan = mf_engine_get_plan(engine);
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sv}"));
+
+    add_counters(&builder, &snapshot->host);
+    add_u64(&builder, "saved_bytes", snapshot->host.saved_bytes);
+    add_government(&builder, engine);
+    return g_variant_builder_end(&builder);
+}
+
+GVariant *
+mf_describe_host_reasons(const MfEngine *engine, const MfPlan *plan)
+{
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(sss)"));
 
     if (!mf_engine_is_connected(engine)) {
@@ -242,6 +260,41 @@ mf_describe_domains(const MfEngine *engine)
         g_variant_builder_add(&builder, "(@a{sv}@a(sss))",
                               mf_describe_domain_figures(engine, domain),
                               mf_describe_domain_reasons(engine, domain));
+    }
+    return g_variant_builder_end(&builder);
+}
+
+static GVariant *
+action_figures(const MfAction *action)
+{
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sv}"));
+
+    if (action->kind == MF_ACTION_KNOB) {
+        add_string(&builder, "kind", "knob");
+        add_string(&builder, "knob", mf_knob_to_string(action->knob));
+    } else {
+        add_string(&builder, "kind", "domain-mode");
+        add_string(&builder, "name", action->name);
+        add_string(&builder, "uuid", action->uuid);
+    }
+    add_string(&builder, "from", action->from);
+    add_string(&builder, "to", action->to);
+    return g_variant_builder_end(&builder);
+}
+
+GVariant *
+mf_describe_actions(const MfPlan *plan)
+{
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(a{sv}a(sss))"));
+
+    for (guint i = 0; i < plan->actions->len; i++) {
+        const MfAction *action = plan->actions->pdata[i];
+        GVariantBuilder reasons = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(sss)"));
+
+        add_reason(&reasons, mf_reason_code_to_string(action->reason->code), action->reason->text,
+                   action->reason->remedy);
+        g_variant_builder_add(&builder, "(@a{sv}@a(sss))", action_figures(action),
+                              g_variant_builder_end(&reasons));
     }
     return g_variant_builder_end(&builder);
 }

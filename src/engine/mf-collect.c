@@ -33,6 +33,9 @@ mf_problems_free(MfProblems *problems)
 void
 mf_problems_note(MfProblems *problems, const char *subject, const char *what, const GError *error)
 {
+    if (!problems) {
+        return;
+    }
     if (!error || mf_error_is_gone(error) || mf_error_is_busy(error)) {
         g_hash_table_remove(problems->texts, subject);
         return;
@@ -133,7 +136,9 @@ mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems 
 
     g_ptr_array_unref(snapshot->domains);
     snapshot->domains = g_ptr_array_ref(domains);
-    g_hash_table_foreach_remove(problems->texts, is_of_nobody, snapshot);
+    if (problems) {
+        g_hash_table_foreach_remove(problems->texts, is_of_nobody, snapshot);
+    }
     mf_host_read(root, host, &host_error);
     mf_problems_note(problems, "host", "host", host_error);
     for (guint i = 0; i < domains->len; i++) {

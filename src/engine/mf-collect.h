@@ -18,7 +18,7 @@ MfProblems *mf_problems_new(void);
 void mf_problems_free(MfProblems *problems);
 
 /* Logs error (prefixed with what) unless it is what subject had before; NULL clears.  What is gone
- * or busy is no problem. */
+ * or busy is no problem.  Without problems, nothing happens. */
 void mf_problems_note(MfProblems *problems, const char *subject, const char *what,
                       const GError *error);
 
@@ -29,8 +29,8 @@ void mf_problems_forget(MfProblems *problems, const char *uuid);
 /* Takes domains (of MfDomain, copies with all that is known of them) into a new snapshot and reads
  * the host and their figures; a domain whose process is not found keeps pid 0 and no figures.
  * with_accounts also fills what smaps tells, and other_saved_bytes; a domain that has no accounts
- * yet gets them in any case.  Problems of domains that are not among them are forgotten.  Blocks.
- */
+ * yet gets them in any case.  Problems of domains that are not among them are forgotten.  problems
+ * may be NULL: nothing is logged then.  Blocks. */
 MfSnapshot *mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts,
                        MfProblems *problems);
 

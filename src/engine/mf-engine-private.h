@@ -2,7 +2,8 @@
 /*
  * What the parts of the engine share: mf-engine.c ticks, mf-engine-domains.c follows the domains,
  * mf-engine-holds.c protects those that start, mf-engine-monitor.c asks their QEMUs,
- * mf-engine-accounts.c keeps the accounts.  All of it is of the main context only.
+ * mf-engine-accounts.c keeps the accounts, mf-engine-plan.c says what would be done.  All of it is
+ * of the main context only.
  */
 #pragma once
 

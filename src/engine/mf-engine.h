@@ -59,6 +59,12 @@ MfU64 mf_engine_get_accounts_age_msec(const MfEngine *engine, const char *uuid);
  * they take long), or could not be made so in time.  Always ends without error. */
 void mf_engine_refresh(MfEngine *engine, GAsyncReadyCallback callback, gpointer user_data);
 
+/* What a tick would do now, as a dry run: decides on a snapshot of its own, with a copy of what the
+ * engine remembers, and applies nothing.  finish gives the plan and what it was decided on;
+ * both are the caller's, and there is no error. */
+void mf_engine_dry_run(MfEngine *engine, GAsyncReadyCallback callback, gpointer user_data);
+MfPlan *mf_engine_dry_run_finish(GAsyncResult *result, MfSnapshot **ret_snapshot);
+
 /* Sets one attribute of the policy that libvirt has of a domain, and takes the result up.  Settings
  * follow one another, so that none undoes what another one wrote.  finish gives libvirt's error or
  * mf_policy_edit()'s. */

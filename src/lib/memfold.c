@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libmemfold: one bus connection, three calls, and values to read; see memfold.h.
+ * libmemfold: one bus connection, a few calls, and values to read; see memfold.h.
  *
  * The daemon's answers are kept as they came (GVariant checks their type and their bounds) and are
  * looked into when asked.  The connection is a private one, because the shared one of g_bus_get()
@@ -10,9 +10,10 @@
 
 #include "mf-names.h"
 
-#define CALL_TIMEOUT_MSEC   25000
-#define DESCRIBE_REPLY_TYPE "(a{sv}a(sss)a(a{sv}a(sss)))"
-#define ERROR_PREFIX        MF_BUS_NAME ".Error."
+#define CALL_TIMEOUT_MSEC 25000
+/* Of Describe and Plan: the host, and what there are several of. */
+#define HOST_REPLY_TYPE "(a{sv}a(sss)a(a{sv}a(sss)))"
+#define ERROR_PREFIX    MF_BUS_NAME ".Error."
 
 struct _MemfoldClient {
     GDBusConnection *bus;
@@ -27,6 +28,11 @@ struct _MemfoldFigures {
 struct _MemfoldDescription {
     MemfoldFigures *host;
     GPtrArray *domains; /* of MemfoldFigures */
+};
+
+struct _MemfoldPlan {
+    MemfoldFigures *host;
+    GPtrArray *actions; /* of MemfoldFigures */
 };
 
 G_DEFINE_QUARK(memfold - error - quark, memfold_error)
@@ -164,33 +170,66 @@ figures_free(gpointer data)
     g_free(figures);
 }
 
-MemfoldDescription *
-memfold_client_describe(MemfoldClient *client, GError **error)
+/* Calls a method of the host's that answers with HOST_REPLY_TYPE, and takes the answer apart; both
+ * are set, or there is an error. */
+static gboolean
+call_host(MemfoldClient *client, const char *method, MemfoldFigures **ret_host,
+          GPtrArray **ret_others, GError **error)
 {
     g_autoptr(GVariant) reply = NULL;
     g_autoptr(GVariant) values = NULL;
     g_autoptr(GVariant) texts = NULL;
-    g_autoptr(GVariant) domains = NULL;
-    MemfoldDescription *description;
+    g_autoptr(GVariant) others = NULL;
 
-    g_return_val_if_fail(client != NULL, NULL);
-    reply = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "Describe", NULL, DESCRIBE_REPLY_TYPE,
-                 error);
+    reply = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, method, NULL, HOST_REPLY_TYPE, error);
     if (reply == NULL) {
-        return NULL;
+        return FALSE;
     }
-    g_variant_get(reply, "(@a{sv}@a(sss)@a(a{sv}a(sss)))", &values, &texts, &domains);
-    description = g_new0(MemfoldDescription, 1);
-    description->host = figures_new(values, texts);
-    description->domains = g_ptr_array_new_with_free_func(figures_free);
-    for (gsize i = 0; i < g_variant_n_children(domains); i++) {
-        g_autoptr(GVariant) of_domain = NULL;
+    g_variant_get(reply, "(@a{sv}@a(sss)@a(a{sv}a(sss)))", &values, &texts, &others);
+    *ret_host = figures_new(values, texts);
+    *ret_others = g_ptr_array_new_with_free_func(figures_free);
+    for (gsize i = 0; i < g_variant_n_children(others); i++) {
+        g_autoptr(GVariant) of_one = NULL;
         g_autoptr(GVariant) why = NULL;
 
-        g_variant_get_child(domains, i, "(@a{sv}@a(sss))", &of_domain, &why);
-        g_ptr_array_add(description->domains, figures_new(of_domain, why));
+        g_variant_get_child(others, i, "(@a{sv}@a(sss))", &of_one, &why);
+        g_ptr_array_add(*ret_others, figures_new(of_one, why));
     }
+    return TRUE;
+}
+
+MemfoldDescription *
+memfold_client_describe(MemfoldClient *client, GError **error)
+{
+    MemfoldDescription *description;
+    MemfoldFigures *host;
+    GPtrArray *domains;
+
+    g_return_val_if_fail(client != NULL, NULL);
+    if (!call_host(client, "Describe", &host, &domains, error)) {
+        return NULL;
+    }
+    description = g_new0(MemfoldDescription, 1);
+    description->host = host;
+    description->domains = domains;
     return description;
+}
+
+MemfoldPlan *
+memfold_client_plan(MemfoldClient *client, GError **error)
+{
+    MemfoldPlan *plan;
+    MemfoldFigures *host;
+    GPtrArray *actions;
+
+    g_return_val_if_fail(client != NULL, NULL);
+    if (!call_host(client, "Plan", &host, &actions, error)) {
+        return NULL;
+    }
+    plan = g_new0(MemfoldPlan, 1);
+    plan->host = host;
+    plan->actions = actions;
+    return plan;
 }
 
 gboolean
@@ -251,6 +290,35 @@ memfold_description_get_domain(const MemfoldDescription *description, gsize inde
 {
     g_return_val_if_fail(index < description->domains->len, NULL);
     return g_ptr_array_index(description->domains, index);
+}
+
+void
+memfold_plan_free(MemfoldPlan *plan)
+{
+    if (plan != NULL) {
+        figures_free(plan->host);
+        g_ptr_array_unref(plan->actions);
+        g_free(plan);
+    }
+}
+
+const MemfoldFigures *
+memfold_plan_get_host(const MemfoldPlan *plan)
+{
+    return plan->host;
+}
+
+gsize
+memfold_plan_get_n_actions(const MemfoldPlan *plan)
+{
+    return plan->actions->len;
+}
+
+const MemfoldFigures *
+memfold_plan_get_action(const MemfoldPlan *plan, gsize index)
+{
+    g_return_val_if_fail(index < plan->actions->len, NULL);
+    return g_ptr_array_index(plan->actions, index);
 }
 
 gboolean

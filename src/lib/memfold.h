@@ -29,6 +29,7 @@ GQuark memfold_error_quark(void);
 typedef struct _MemfoldClient MemfoldClient;
 typedef struct _MemfoldFigures MemfoldFigures;
 typedef struct _MemfoldDescription MemfoldDescription;
+typedef struct _MemfoldPlan MemfoldPlan;
 
 typedef struct {
     const char *code;   /* stable, such as "memory-shared" */
@@ -44,6 +45,10 @@ void memfold_client_free(MemfoldClient *client);
 /* Host and all running domains at one moment. */
 MemfoldDescription *memfold_client_describe(MemfoldClient *client, GError **error);
 
+/* What the daemon would do now, and why; it decides afresh, and does nothing.  An older daemon has
+ * no such method: FAILED. */
+MemfoldPlan *memfold_client_plan(MemfoldClient *client, GError **error);
+
 /* Sets one attribute of the policy ("merge", "group", "priority", "boost") of a running domain,
  * given by name or UUID.  polkit may ask the user for a password meanwhile. */
 gboolean memfold_client_set_policy(MemfoldClient *client, const char *domain, const char *attribute,
@@ -57,6 +62,13 @@ const MemfoldFigures *memfold_description_get_host(const MemfoldDescription *des
 gsize memfold_description_get_n_domains(const MemfoldDescription *description);
 const MemfoldFigures *memfold_description_get_domain(const MemfoldDescription *description,
                                                      gsize index);
+
+/* host: what was decided on, and the host's standing reasons.  actions: those that would be carried
+ * out, in their order, each with its reason; none when nothing is to be done. */
+void memfold_plan_free(MemfoldPlan *plan);
+const MemfoldFigures *memfold_plan_get_host(const MemfoldPlan *plan);
+gsize memfold_plan_get_n_actions(const MemfoldPlan *plan);
+const MemfoldFigures *memfold_plan_get_action(const MemfoldPlan *plan, gsize index);
 
 /* Values by key; keys are those of org.memfold1.xml.  FALSE or NULL when the figure is absent or of
  * another type; narrower integers are widened.  Strings belong to the description. */
@@ -77,5 +89,6 @@ const MemfoldReason *memfold_figures_get_reason(const MemfoldFigures *figures, g
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldClient, memfold_client_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldDescription, memfold_description_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldPlan, memfold_plan_free)
 
 G_END_DECLS

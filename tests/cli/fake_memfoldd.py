@@ -3,7 +3,7 @@
 """org.memfold1 with answers that a test chooses, for what a real daemon can't be brought to say.
 
 Reads one JSON object from stdin: {"host": {figure: value}, "reasons": [[code, text, remedy]], "domains":
-[{figure: value, "reasons": [...]}], "errors": {method: [error name, message]}}; prints "ready", and then
+[{figure: value, "reasons": [...]}], "actions": [the same], "errors": {method: [error name, message]}}; prints "ready", and then
 each changing call as one JSON line. test_cli.py checks its methods against the real interface.
 """
 
@@ -91,6 +91,15 @@ class Host(dbus.service.Object):
                    for d in scenario["domains"]]
         return (figures(scenario["host"]), reasons(scenario["reasons"]),
                 dbus.Array(domains, signature="(a{sv}a(sss))"))
+
+    @dbus.service.method(HOST, in_signature="", out_signature="a{sv}a(sss)a(a{sv}a(sss))")
+    def Plan(self):
+        self.fake.may_fail("Plan")
+        scenario = self.fake.scenario
+        actions = [dbus.Struct((figures(a), reasons(a["reasons"])), signature="a{sv}a(sss)")
+                   for a in scenario["actions"]]
+        return (figures(scenario["host"]), reasons(scenario["reasons"]),
+                dbus.Array(actions, signature="(a{sv}a(sss))"))
 
     @dbus.service.method(HOST, in_signature="s", out_signature="o")
     def FindDomain(self, name_or_uuid):

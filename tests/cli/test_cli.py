@@ -46,6 +46,11 @@ SCENARIO = {
              "storm_need_bytes": 512 * MIB, "storm_have_bytes": 4096 * MIB},
     "reasons": [["budget", "pages_to_scan follows the CPU budget", ""]],
     "domains": [VM1, VM2],
+    "actions": [
+        {"kind": "domain-mode", "name": "vm2", "uuid": VM2["uuid"], "from": "on", "to": "off",
+         "reasons": [["nosharepages", "its XML has <nosharepages/>", "remove it"]]},
+        {"kind": "knob", "knob": "run", "to": "1", "reasons": [["domains", "1 domain can merge", ""]]},
+    ],
 }
 
 
@@ -185,8 +190,9 @@ def status_of_an_idle_and_unknown_host(host):
 @tap.test
 def foreign_text_can_not_drive_the_terminal(host):
     evil = {**VM1, "name": "v\x1b[2Jm", "reasons": [["policy-invalid", "value \x1b]0;owned\x07 refused\nnext", ""]]}
-    with host.daemon(domains=[evil]):
-        for words in (["status"], ["why", evil["uuid"]], ["status", "nobody"]):
+    action = {"kind": "domain-mode", "name": evil["name"], "from": "o\x1bn", "to": "off", "reasons": evil["reasons"]}
+    with host.daemon(domains=[evil], actions=[action]):
+        for words in (["status"], ["why", evil["uuid"]], ["status", "nobody"], ["plan"]):
             result = host.run(*words)
             printed = result.stdout + result.stderr
             tap.check(not re.search(r"[^\n\x20-\x7e]", printed), f"a control character of {words}: {printed!r}")
@@ -214,6 +220,37 @@ def why_gives_reasons_and_remedies(host):
     ended(data, OK, "why --json")
     tap.equal([r["code"] for r in json.loads(data.stdout)["reasons"]], ["memory-shared", "policy"], "codes")
     ended(nobody, FAILED, "why of nobody")
+
+
+@tap.test
+def plan_tells_each_action_and_why(host):
+    with host.daemon() as calls:
+        text, data = host.run("plan"), host.run("plan", "--json")
+        tap.equal(calls(), [], "changing calls")
+    ended(text, OK, "plan")
+    tap.equal(text.stdout,
+              "domain vm2: on -> off\n  - its XML has <nosharepages/>\n    remedy: remove it\n"
+              "ksm run: unknown -> 1\n  - 1 domain can merge\n"
+              "\nthe host\n  - pages_to_scan follows the CPU budget\n", "stdout")
+    ended(data, OK, "plan --json")
+    found = json.loads(data.stdout)
+    tap.equal(found["actions"], [
+        {"kind": "domain-mode", "name": "vm2", "uuid": VM2["uuid"], "from": "on", "to": "off",
+         "reason": {"code": "nosharepages", "text": "its XML has <nosharepages/>", "remedy": "remove it"}},
+        {"kind": "knob", "knob": "run", "to": "1", "reason": {"code": "domains", "text": "1 domain can merge"}},
+    ], "actions")
+    tap.equal(found["host"]["reasons"], [{"code": "budget", "text": "pages_to_scan follows the CPU budget"}], "host")
+
+
+@tap.test
+def plan_of_nothing_says_so_and_why(host):
+    reason = ["unmanaged", "manage=false in memfold.conf", "set manage=true"]
+    with host.daemon(actions=[], reasons=[reason]):
+        text, data = host.run("plan"), host.run("plan", "--json")
+    ended(text, OK, "plan")
+    tap.equal(text.stdout, "nothing to do\nthe host\n  - manage=false in memfold.conf\n"
+              "    remedy: set manage=true\n", "stdout")
+    tap.equal(json.loads(data.stdout)["actions"], [], "actions")
 
 
 @tap.test
@@ -271,7 +308,7 @@ def reload_asks_the_daemon(host):
 
 @tap.test
 def no_daemon_is_exit_code_3(host):
-    for words in (["status"], ["status", "--json"], ["why", "vm1"], ["set", "vm1", "merge=on"], ["reload"]):
+    for words in (["status"], ["status", "--json"], ["why", "vm1"], ["plan"], ["set", "vm1", "merge=on"], ["reload"]):
         result = host.run(*words)
         ended(result, NO_DAEMON, words)
         tap.equal(result.stdout, "", "stdout")
@@ -301,7 +338,7 @@ def an_answer_of_another_type_is_refused(host):
 
 @tap.test
 def usage_errors_are_exit_code_2(host):
-    for words in ([], ["stats"], ["status", "--colour"], ["set"], ["set", "vm1"], ["why"], ["why", "a", "b"],
+    for words in ([], ["stats"], ["status", "--colour"], ["set"], ["set", "vm1"], ["why"], ["why", "a", "b"], ["plan", "vm1"],
                   ["doctor", "x"], ["config"], ["config", "show"], ["reload", "now"], ["help", "stats"]):
         result = host.run(*words)
         ended(result, USAGE, words)
@@ -315,7 +352,7 @@ def every_command_has_help(host):
     ended(overview, OK, "help")
     tap.equal(host.run("--help").stdout, overview.stdout, "--help")
     commands = re.findall(r"^  ([a-z]+) ", overview.stdout.split("Commands:")[1].split("Options:")[0], re.M)
-    tap.equal(commands, ["status", "why", "set", "doctor", "config", "reload", "help"], "commands")
+    tap.equal(commands, ["status", "why", "plan", "set", "doctor", "config", "reload", "help"], "commands")
     for command in commands[:-1]:
         by_option, by_word = host.run(command, "--help"), host.run("help", command)
         ended(by_option, OK, f"{command} --help")

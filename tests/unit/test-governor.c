@@ -379,6 +379,39 @@ test_unswitchable(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpint(host_reason(scene), ==, MF_REASON_DOMAINS);
 }
 
+/* Deciding with a copy says the same, and leaves the original as it was. */
+static void
+test_copied_memory(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    g_autoptr(MfMemory) copy = NULL;
+    g_autoptr(MfPlan) dry = NULL;
+    gint64 hold_usec = scene->snapshot->taken_usec + G_USEC_PER_SEC;
+
+    scene->host->run = MF_U64(0);
+    mf_memory_hold(scene->memory, "AA", hold_usec);
+    copy = mf_memory_copy(scene->memory);
+    scene->snapshot->taken_usec = hold_usec;
+    dry = mf_decide(scene->config, scene->snapshot, copy);
+    g_assert_cmpuint(copy->last_budget_permyriad, >, 0);
+    g_assert_cmpuint(g_hash_table_size(copy->pacing.known_pids), ==, 1);
+    g_assert_cmpuint(g_hash_table_size(copy->start_holds), ==, 0);
+
+    g_assert_cmpuint(scene->memory->last_budget_permyriad, ==, 0);
+    g_assert_cmpuint(g_hash_table_size(scene->memory->pacing.known_pids), ==, 0);
+    g_assert_cmpint(scene->memory->last_taken_usec, ==, 0);
+    g_assert_cmpint(*(gint64 *)g_hash_table_lookup(scene->memory->start_holds, "aa"), ==,
+                    hold_usec);
+    decide(scene);
+    g_assert_cmpuint(dry->actions->len, >, 0);
+    g_assert_cmpuint(scene->plan->actions->len, ==, dry->actions->len);
+    for (guint i = 0; i < dry->actions->len; i++) {
+        g_autofree char *of_dry = mf_action_to_string(dry->actions->pdata[i]);
+        g_autofree char *of_real = mf_action_to_string(scene->plan->actions->pdata[i]);
+
+        g_assert_cmpstr(of_dry, ==, of_real);
+    }
+}
+
 #define ADD(path, function)                                                                        \
     g_test_add("/governor/" path, Scene, NULL, scene_open, function, scene_close)
 
@@ -400,5 +433,6 @@ main(int argc, char **argv)
     ADD("zero-pages", test_zero_pages);
     ADD("smart-scan", test_smart_scan);
     ADD("unswitchable", test_unswitchable);
+    ADD("copied-memory", test_copied_memory);
     return g_test_run();
 }

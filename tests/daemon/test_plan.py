@@ -1,0 +1,151 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A dry run says what the next tick does, and does nothing itself."""
+
+import contextlib
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+import bus  # noqa: E402
+import fakehost  # noqa: E402
+import memfoldd  # noqa: E402
+import session  # noqa: E402
+import tap  # noqa: E402
+import wait  # noqa: E402
+
+MEMFOLD = sys.argv.pop(1)
+UUID = "11111111-1111-4111-8111-111111111111"
+MERGING = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="on" group="shared"/>'
+# No tick comes by itself while a test looks.
+SLOW = "[daemon]\ntick-msec=60000\n"
+KSMTUNED = 99
+KSMD = 20
+
+
+@contextlib.contextmanager
+def surroundings():
+    """A memfoldd that has started ksmd for its one domain, and its host."""
+    with tempfile.TemporaryDirectory(prefix="memfold-daemon-") as folder, bus.private() as environment:
+        host = fakehost.FakeHost(folder)
+        host.add_qemu(4711, "vm1", UUID)
+        uri = session.write_node(f"{folder}/node.xml", session.domain("vm1", UUID, MERGING))
+        with memfoldd.Memfoldd(environment, folder, host.root, uri) as daemon:
+            daemon.configure(SLOW)
+            daemon.start()
+            wait.until("ksmd to be started", lambda: host.get("run") == "1", 20)
+            wait.until("nothing to be left to do", lambda: not plan(daemon)["actions"], 20)
+            yield daemon, host
+
+
+# ksmd is boosted: sweeps do not end here, and so none can tell that nothing is left.
+HOST = ("the host\n  - 1 domain can merge\n"
+        "  - ksmd gets 80.00 % of one CPU: vm1 has come to merge\n")
+
+
+def memfold(daemon, *words):
+    done = subprocess.run([MEMFOLD, *words], env=daemon.environment, text=True, capture_output=True,
+                          check=False, timeout=30)
+    tap.equal((done.returncode, done.stderr), (0, ""), f"memfold {words}")
+    return done.stdout
+
+
+def plan(daemon):
+    return json.loads(memfold(daemon, "plan", "--json"))
+
+
+def host_codes(found):
+    return [reason["code"] for reason in found["host"]["reasons"]]
+
+
+def reload(daemon, ksmd=""):
+    daemon.configure(f"{SLOW}[ksmd]\n{ksmd}")
+    daemon.reload()
+
+
+@tap.test
+def nothing_to_do_is_said_with_the_reason(context):
+    daemon, _host = context
+    tap.equal(memfold(daemon, "plan"), f"nothing to do\n{HOST}", "stdout")
+
+
+@tap.test
+def what_a_tick_would_write_is_told_and_not_written(context):
+    daemon, host = context
+    host.set("sleep_millisecs", 77)
+    found = plan(daemon)
+    tap.equal(found["actions"],
+              [{"kind": "knob", "knob": "sleep_millisecs", "from": "77", "to": "20",
+                "reason": {"code": "config", "text": "sleep-msec=20 in memfold.conf"}}], "actions")
+    tap.equal(found["host"]["sleep_msec"], 77, "what it was decided on")
+    tap.equal(memfold(daemon, "plan"), "ksm sleep_millisecs: 77 -> 20\n  - sleep-msec=20 in memfold.conf\n"
+              f"\n{HOST}", "stdout")
+    tap.equal(host.get("sleep_millisecs"), "77", "sleep_millisecs after three dry runs")
+    before = daemon.logged("sleep_millisecs")
+    reload(daemon)
+    wait.until("a tick to write it", lambda: host.get("sleep_millisecs") == "20", 20)
+    tap.check(daemon.logged("sleep_millisecs") > before, "the log does not tell of it")
+    wait.until("nothing to be left to do", lambda: not plan(daemon)["actions"], 20)
+
+
+@tap.test
+def a_dry_run_forgets_what_it_measured(context):
+    """ksmd uses nothing of its budget, so that each measurement of a second or more doubles the rate. Had the first
+    dry run kept its measurement, the next would come too soon after it to want anything."""
+    daemon, host = context
+    host.write(f"proc/{KSMD}/comm", "ksmd\n")
+    host.write(f"proc/{KSMD}/stat", f"{KSMD} (ksmd) S 2" + " 0" * 48 + "\n")
+    reload(daemon)
+    found = wait.until("a measurement", lambda: plan(daemon)["actions"], 20)
+    tap.equal([(a["knob"], a["reason"]["code"]) for a in found], [("pages_to_scan", "budget")], "actions")
+    tap.equal(int(found[0]["to"]), 2 * int(found[0]["from"]), "the wanted rate")
+    for number in range(3):
+        tap.equal(plan(daemon)["actions"], found, f"dry run {number} after that")
+    tap.equal(host.get("pages_to_scan"), found[0]["from"], "pages_to_scan")
+    host.remove_process(KSMD)
+    reload(daemon)
+    wait.until("nothing to be left to do", lambda: not plan(daemon)["actions"], 20)
+
+
+@tap.test
+def no_domain_to_merge_stops_ksmd_in_the_plan_first(context):
+    daemon, host = context
+    daemon.set_policy("vm1", "merge", "off")
+    wait.until("ksmd to rest", lambda: host.get("run") == "0", 20)
+    host.set("run", 1)
+    found = plan(daemon)
+    tap.equal([(a["knob"], a["from"], a["to"], a["reason"]["code"]) for a in found["actions"]],
+              [("run", "1", "0", "no-domains")], "actions")
+    tap.equal(host.get("run"), "1", "run")
+    daemon.set_policy("vm1", "merge", "on")
+    wait.until("nothing to be left to do", lambda: not plan(daemon)["actions"], 20)
+
+
+@tap.test
+def beside_another_manager_it_says_why_it_does_nothing(context):
+    daemon, host = context
+    host.add_process(KSMTUNED, "ksmtuned")
+    host.set("sleep_millisecs", 77)
+    found = plan(daemon)
+    tap.equal((found["actions"], host_codes(found)), ([], ["other-manager"]), "actions and reasons")
+    tap.check("ksmtuned" in found["host"]["reasons"][0]["remedy"], f"remedy: {found['host']['reasons']}")
+    host.remove_process(KSMTUNED)
+    tap.equal([a["knob"] for a in plan(daemon)["actions"]], ["sleep_millisecs"], "actions without it")
+
+
+@tap.test
+def unmanaged_it_says_why_it_does_nothing(context):
+    daemon, host = context
+    reload(daemon, "manage=false\n")
+    wait.until("the knobs to be put back", lambda: host.get("run") == "0", 20)
+    text = memfold(daemon, "plan")
+    tap.check(text.startswith("nothing to do\nthe host\n  - manage=false"), text)
+    tap.equal((plan(daemon)["actions"], host_codes(plan(daemon))), ([], ["unmanaged"]), "actions and reasons")
+    tap.equal(host.get("run"), "0", "run")
+
+
+if __name__ == "__main__":
+    tap.main(context=surroundings)
