@@ -5,8 +5,33 @@
 #include "mf-cli-json.h"
 #include "mf-cli.h"
 
+/* Reasons that tell how it is, and not that something stands against merging. */
+static const char *const good_codes[] = {"policy", "domains", "boost", "steady", "resting", NULL};
+
+static gboolean
+all_good(const MemfoldFigures *figures)
+{
+    for (gsize i = 0; i < memfold_figures_get_n_reasons(figures); i++) {
+        if (!g_strv_contains(good_codes, memfold_figures_get_reason(figures, i)->code)) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+/* Whether the domain is merged as far as it can be.  One that its policy keeps from that is as it
+ * is meant to be, and still not merged. */
+static gboolean
+nothing_is_wrong(const MemfoldFigures *domain, const MemfoldFigures *host)
+{
+    gboolean mergeable = FALSE;
+
+    return memfold_figures_get_boolean(domain, "mergeable", &mergeable) && mergeable &&
+           g_str_equal(mf_cli_word(domain, "mode"), "on") && all_good(domain) && all_good(host);
+}
+
 static void
-print_text(const MemfoldFigures *domain)
+print_text(const MemfoldFigures *domain, const MemfoldFigures *host)
 {
     g_autofree char *merged = mf_cli_mib(domain, "merged_bytes");
     g_autofree char *saved = mf_cli_mib(domain, "saved_bytes");
@@ -25,6 +50,21 @@ print_text(const MemfoldFigures *domain)
            merged, saved);
     printf("because\n");
     mf_cli_print_reasons(domain);
+    printf("the host\n");
+    mf_cli_print_reasons(host);
+    if (nothing_is_wrong(domain, host)) {
+        printf("nothing is wrong\n");
+    }
+}
+
+static void
+print_json(const MemfoldFigures *domain, const MemfoldFigures *host)
+{
+    JsonObject *object = mf_cli_json_domain(domain);
+
+    mf_cli_json_add_reasons(object, "host_reasons", host);
+    json_object_set_boolean_member(object, "nothing_is_wrong", nothing_is_wrong(domain, host));
+    mf_cli_json_print(object);
 }
 
 static MfExit
@@ -37,6 +77,7 @@ run(int argc, char **argv)
     };
     g_autoptr(MemfoldDescription) description = NULL;
     const MemfoldFigures *domain;
+    const MemfoldFigures *host;
     MfExit exit_code = MF_EXIT_OK;
 
     if (!mf_cli_parse(&mf_command_why, entries, 1, 1, &argc, &argv)) {
@@ -50,10 +91,11 @@ run(int argc, char **argv)
     if (domain == NULL) {
         return MF_EXIT_FAILED;
     }
+    host = memfold_description_get_host(description);
     if (json) {
-        mf_cli_json_print(mf_cli_json_domain(domain));
+        print_json(domain, host);
     } else {
-        print_text(domain);
+        print_text(domain, host);
     }
     return MF_EXIT_OK;
 }

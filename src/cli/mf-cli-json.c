@@ -51,8 +51,8 @@ reason_object(const MemfoldReason *reason)
     return object;
 }
 
-static void
-add_reasons(JsonObject *object, const MemfoldFigures *figures)
+void
+mf_cli_json_add_reasons(JsonObject *object, const char *member, const MemfoldFigures *figures)
 {
     JsonArray *reasons = json_array_new();
 
@@ -60,7 +60,7 @@ add_reasons(JsonObject *object, const MemfoldFigures *figures)
         json_array_add_object_element(reasons,
                                       reason_object(memfold_figures_get_reason(figures, i)));
     }
-    json_object_set_array_member(object, "reasons", reasons);
+    json_object_set_array_member(object, member, reasons);
 }
 
 JsonObject *
@@ -69,7 +69,7 @@ mf_cli_json_host(const MemfoldFigures *host)
     JsonObject *object = json_object_new();
 
     add_others(object, memfold_figures_get_values(host), FALSE);
-    add_reasons(object, host);
+    mf_cli_json_add_reasons(object, "reasons", host);
     return object;
 }
 
@@ -84,7 +84,7 @@ mf_cli_json_domain(const MemfoldFigures *domain)
     add_named(policy, values, policy_keys);
     json_object_set_object_member(object, "policy", policy);
     add_others(object, values, TRUE);
-    add_reasons(object, domain);
+    mf_cli_json_add_reasons(object, "reasons", domain);
     return object;
 }
 

@@ -15,6 +15,9 @@
 JsonObject *mf_cli_json_host(const MemfoldFigures *host);
 JsonObject *mf_cli_json_domain(const MemfoldFigures *domain);
 
+/* Adds the reasons as an array under the name of member. */
+void mf_cli_json_add_reasons(JsonObject *object, const char *member, const MemfoldFigures *figures);
+
 /* An action of a plan; its one reason is the member "reason". */
 JsonObject *mf_cli_json_action(const MemfoldFigures *action);
 

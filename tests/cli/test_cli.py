@@ -219,7 +219,30 @@ def why_gives_reasons_and_remedies(host):
     tap.check("memory  can not merge; - merged, - saved\n" in text.stdout, text.stdout)
     ended(data, OK, "why --json")
     tap.equal([r["code"] for r in json.loads(data.stdout)["reasons"]], ["memory-shared", "policy"], "codes")
+    tap.equal([r["code"] for r in json.loads(data.stdout)["host_reasons"]], ["budget"], "the host's codes")
+    tap.equal(json.loads(data.stdout)["nothing_is_wrong"], False, "vm2 can not merge")
+    tap.check("the host\n  - pages_to_scan follows the CPU budget\n" in text.stdout, text.stdout)
+    tap.check("nothing is wrong" not in text.stdout, text.stdout)
     ended(nobody, FAILED, "why of nobody")
+
+
+@tap.test
+def why_says_when_nothing_is_wrong(host):
+    good = {**VM1, "mode": "on", "mergeable": True, "reasons": [["policy", "policy auto: merged", ""]]}
+    rest = [["domains", "1 domain can merge", ""], ["resting", "ksmd gets 0.50 % of one CPU", ""]]
+    for domain, reasons, wanted in (
+            (good, rest, True),
+            ({**good, "mode": "off"}, rest, False),
+            ({**good, "mergeable": False}, rest, False),
+            ({key: value for key, value in good.items() if key != "mergeable"}, rest, False),
+            ({**good, "reasons": [*good["reasons"], ["memory-file", "only written pages", ""]]}, rest, False),
+            (good, [["uncovered", "nothing more is merged", "add swap"]], False),
+            (good, [["other-manager", "ksmtuned runs", "stop it"]], False)):
+        with host.daemon(domains=[domain], reasons=reasons):
+            text = host.run("why", "vm1").stdout
+            data = json.loads(host.run("why", "--json", "vm1").stdout)
+        tap.equal((text.endswith("\nnothing is wrong\n"), data["nothing_is_wrong"]), (wanted, wanted),
+                  f"{domain} with {reasons}")
 
 
 @tap.test
