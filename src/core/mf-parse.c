@@ -327,6 +327,74 @@ mf_parse_smaps(const char *text, gsize length_bytes, MfArea *ret_area, GError **
     return TRUE;
 }
 
+static gboolean
+span_to_hex(Span span, guint64 *ret_value)
+{
+    guint64 value = 0;
+
+    for (gsize i = 0; i < span.length_bytes; i++) {
+        gint digit = g_ascii_xdigit_value(span.text[i]);
+        if (digit < 0 || __builtin_mul_overflow(value, (guint64)16, &value)) {
+            return FALSE;
+        }
+        value += (guint64)digit;
+    }
+    *ret_value = value;
+    return span.length_bytes > 0;
+}
+
+/* "7f00-7f10 rw-p 00000000 00:00 0": where, and whether it is private and of no file. */
+static gboolean
+read_area_head(Span line, MfStretch *ret_stretch, gboolean *ret_private)
+{
+    enum { RANGE, MODE, OFFSET, DEVICE, INODE, WORDS };
+    Span words[WORDS];
+
+    for (guint i = 0; i < WORDS; i++) {
+        if (!next_word(&line, &words[i])) {
+            return FALSE;
+        }
+    }
+    Span range = words[RANGE];
+    const char *dash = memchr(range.text, '-', range.length_bytes);
+    if (dash == NULL) {
+        return FALSE;
+    }
+    Span start = {range.text, (gsize)(dash - range.text)};
+    Span end = {dash + 1, range.length_bytes - start.length_bytes - 1};
+    *ret_private =
+        words[MODE].length_bytes == 4 && words[MODE].text[3] == 'p' && span_is(words[INODE], "0");
+    return span_to_hex(start, &ret_stretch->start_bytes) &&
+           span_to_hex(end, &ret_stretch->end_bytes) &&
+           ret_stretch->start_bytes < ret_stretch->end_bytes;
+}
+
+GArray *
+mf_parse_smaps_guest(const char *text, gsize length_bytes, GError **error)
+{
+    g_autoptr(GArray) stretches = g_array_new(FALSE, FALSE, sizeof(MfStretch));
+    MfStretch stretch = {0};
+    gboolean is_private = FALSE;
+    Span rest = {text, length_bytes};
+    Span line;
+
+    while (next_line(&rest, &line)) {
+        Span flags = line;
+        Span key;
+        if (is_area_head(line)) {
+            if (!read_area_head(line, &stretch, &is_private)) {
+                refuse(error, "bad head of an area of smaps", line);
+                return NULL;
+            }
+        } else if (next_word(&flags, &key) && span_is(key, "VmFlags:") && is_private &&
+                   (flags_hold(flags, "mg") || flags_hold(flags, "dc")) &&
+                   !flags_hold(flags, "ht")) {
+            g_array_append_val(stretches, stretch);
+        }
+    }
+    return g_steal_pointer(&stretches);
+}
+
 gboolean
 mf_parse_stat(const char *text, gsize length_bytes, MfProcStat *ret_stat, GError **error)
 {
