@@ -58,12 +58,12 @@ add_reasons(JsonObject *object, const MemfoldFigures *figures)
 }
 
 JsonObject *
-mf_cli_json_host(const MemfoldFigures *host)
+mf_cli_json_figures(const MemfoldFigures *figures)
 {
     JsonObject *object = json_object_new();
 
-    add_others(object, memfold_figures_get_values(host), FALSE);
-    add_reasons(object, host);
+    add_others(object, memfold_figures_get_values(figures), FALSE);
+    add_reasons(object, figures);
     return object;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libmemfold: one bus connection, three calls, and values to read; see memfold.h.
+ * libmemfold: one bus connection, four calls, and values to read; see memfold.h.
  *
  * The daemon's answers are kept as they came (GVariant checks their type and their bounds) and are
  * looked into when asked.  The connection is a private one, because the shared one of g_bus_get()
@@ -12,6 +12,7 @@
 
 #define CALL_TIMEOUT_MSEC   25000
 #define DESCRIBE_REPLY_TYPE "(a{sv}a(sss)a(a{sv}a(sss)))"
+#define ESTIMATE_REPLY_TYPE "(a{sv}aa{sv}a(a{sv}a(sss)))"
 #define ERROR_PREFIX        MF_BUS_NAME ".Error."
 
 struct _MemfoldClient {
@@ -29,6 +30,12 @@ struct _MemfoldDescription {
     GPtrArray *domains; /* of MemfoldFigures */
 };
 
+struct _MemfoldEstimate {
+    MemfoldFigures *all;
+    GPtrArray *groups;  /* of MemfoldFigures */
+    GPtrArray *domains; /* of MemfoldFigures */
+};
+
 G_DEFINE_QUARK(memfold - error - quark, memfold_error)
 
 static MemfoldError
@@ -42,6 +49,7 @@ code_of_remote(const char *name)
         {ERROR_PREFIX "Denied", MEMFOLD_ERROR_DENIED},
         {ERROR_PREFIX "Invalid", MEMFOLD_ERROR_INVALID},
         {ERROR_PREFIX "Unsupported", MEMFOLD_ERROR_UNSUPPORTED},
+        {ERROR_PREFIX "Busy", MEMFOLD_ERROR_BUSY},
         {"org.freedesktop.DBus.Error.ServiceUnknown", MEMFOLD_ERROR_NO_DAEMON},
         {"org.freedesktop.DBus.Error.NameHasNoOwner", MEMFOLD_ERROR_NO_DAEMON},
         {"org.freedesktop.DBus.Error.AccessDenied", MEMFOLD_ERROR_DENIED},
@@ -164,6 +172,22 @@ figures_free(gpointer data)
     g_free(figures);
 }
 
+/* Of a(a{sv}a(sss)). */
+static GPtrArray *
+figures_of_domains(GVariant *domains)
+{
+    GPtrArray *figures = g_ptr_array_new_with_free_func(figures_free);
+
+    for (gsize i = 0; i < g_variant_n_children(domains); i++) {
+        g_autoptr(GVariant) of_domain = NULL;
+        g_autoptr(GVariant) why = NULL;
+
+        g_variant_get_child(domains, i, "(@a{sv}@a(sss))", &of_domain, &why);
+        g_ptr_array_add(figures, figures_new(of_domain, why));
+    }
+    return figures;
+}
+
 MemfoldDescription *
 memfold_client_describe(MemfoldClient *client, GError **error)
 {
@@ -182,14 +206,7 @@ memfold_client_describe(MemfoldClient *client, GError **error)
     g_variant_get(reply, "(@a{sv}@a(sss)@a(a{sv}a(sss)))", &values, &texts, &domains);
     description = g_new0(MemfoldDescription, 1);
     description->host = figures_new(values, texts);
-    description->domains = g_ptr_array_new_with_free_func(figures_free);
-    for (gsize i = 0; i < g_variant_n_children(domains); i++) {
-        g_autoptr(GVariant) of_domain = NULL;
-        g_autoptr(GVariant) why = NULL;
-
-        g_variant_get_child(domains, i, "(@a{sv}@a(sss))", &of_domain, &why);
-        g_ptr_array_add(description->domains, figures_new(of_domain, why));
-    }
+    description->domains = figures_of_domains(domains);
     return description;
 }
 
@@ -212,6 +229,153 @@ memfold_client_set_policy(MemfoldClient *client, const char *domain, const char 
     reply = call(client, path, MF_INTERFACE_DOMAIN, "SetPolicy",
                  g_variant_new("(ss)", attribute, value), "()", error);
     return reply != NULL;
+}
+
+/* A call that tells how far it is. */
+typedef struct {
+    GMainLoop *loop;
+    MemfoldProgress progress;
+    gpointer user_data;
+    GVariant *reply;
+    GError *failure;
+} LongCall;
+
+static void
+on_long_reply(GObject *source, GAsyncResult *result, gpointer data)
+{
+    LongCall *call = data;
+
+    call->reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &call->failure);
+    g_main_loop_quit(call->loop);
+}
+
+static void
+on_progress(G_GNUC_UNUSED GDBusConnection *bus, G_GNUC_UNUSED const char *sender,
+            G_GNUC_UNUSED const char *path, G_GNUC_UNUSED const char *interface,
+            G_GNUC_UNUSED const char *signal, GVariant *params, gpointer data)
+{
+    const LongCall *call = data;
+    guint32 done_permyriad;
+
+    if (g_variant_is_of_type(params, G_VARIANT_TYPE("(u)"))) {
+        g_variant_get(params, "(u)", &done_permyriad);
+        call->progress(MIN(done_permyriad, 10000), call->user_data);
+    }
+}
+
+/* As call(), without a deadline.  The replies and signals of this call come on a context of its
+ * own, so that nothing else of the program runs meanwhile. */
+static GVariant *
+call_estimate(MemfoldClient *client, GVariant *params, MemfoldProgress progress, gpointer user_data,
+              GError **error)
+{
+    g_autoptr(GMainContext) context = g_main_context_new();
+    g_autoptr(GMainLoop) loop = g_main_loop_new(context, FALSE);
+    LongCall call = {loop, progress, user_data, NULL, NULL};
+    guint subscription_id = 0;
+
+    g_main_context_push_thread_default(context);
+    if (progress != NULL) {
+        subscription_id = g_dbus_connection_signal_subscribe(
+            client->bus, MF_BUS_NAME, MF_INTERFACE_HOST, MF_SIGNAL_PROGRESS, MF_OBJECT_HOST, NULL,
+            G_DBUS_SIGNAL_FLAGS_NONE, on_progress, &call, NULL);
+    }
+    g_dbus_connection_call(client->bus, MF_BUS_NAME, MF_OBJECT_HOST, MF_INTERFACE_HOST, "Estimate",
+                           params, G_VARIANT_TYPE(ESTIMATE_REPLY_TYPE),
+                           G_DBUS_CALL_FLAGS_NO_AUTO_START |
+                               G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
+                           G_MAXINT, NULL, on_long_reply, &call);
+    g_main_loop_run(loop);
+    if (progress != NULL) {
+        g_dbus_connection_signal_unsubscribe(client->bus, subscription_id);
+    }
+    while (g_main_context_iteration(context, FALSE)) {
+        continue;
+    }
+    g_main_context_pop_thread_default(context);
+    if (call.reply == NULL) {
+        take_dbus_error(call.failure, error);
+    }
+    return call.reply;
+}
+
+MemfoldEstimate *
+memfold_client_estimate(MemfoldClient *client, const char *const *domains, guint64 rate_bytes,
+                        MemfoldProgress progress, gpointer user_data, GError **error)
+{
+    const char *const nobody[] = {NULL};
+    GVariantBuilder options = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sv}"));
+    g_autoptr(GVariant) no_texts = g_variant_ref_sink(g_variant_new("a(sss)", NULL));
+    g_autoptr(GVariant) reply = NULL;
+    g_autoptr(GVariant) all = NULL;
+    g_autoptr(GVariant) groups = NULL;
+    g_autoptr(GVariant) of_domains = NULL;
+    MemfoldEstimate *estimate;
+
+    g_return_val_if_fail(client != NULL, NULL);
+    if (rate_bytes > 0) {
+        g_variant_builder_add(&options, "{sv}", "rate_bytes", g_variant_new_uint64(rate_bytes));
+    }
+    reply = call_estimate(client,
+                          g_variant_new("(^asa{sv})", domains != NULL ? domains : nobody, &options),
+                          progress, user_data, error);
+    if (reply == NULL) {
+        return NULL;
+    }
+    g_variant_get(reply, "(@a{sv}@aa{sv}@a(a{sv}a(sss)))", &all, &groups, &of_domains);
+    estimate = g_new0(MemfoldEstimate, 1);
+    estimate->all = figures_new(all, no_texts);
+    estimate->groups = g_ptr_array_new_with_free_func(figures_free);
+    for (gsize i = 0; i < g_variant_n_children(groups); i++) {
+        g_autoptr(GVariant) group = g_variant_get_child_value(groups, i);
+
+        g_ptr_array_add(estimate->groups, figures_new(group, no_texts));
+    }
+    estimate->domains = figures_of_domains(of_domains);
+    return estimate;
+}
+
+void
+memfold_estimate_free(MemfoldEstimate *estimate)
+{
+    if (estimate != NULL) {
+        figures_free(estimate->all);
+        g_ptr_array_unref(estimate->groups);
+        g_ptr_array_unref(estimate->domains);
+        g_free(estimate);
+    }
+}
+
+const MemfoldFigures *
+memfold_estimate_get_all(const MemfoldEstimate *estimate)
+{
+    return estimate->all;
+}
+
+gsize
+memfold_estimate_get_n_groups(const MemfoldEstimate *estimate)
+{
+    return estimate->groups->len;
+}
+
+const MemfoldFigures *
+memfold_estimate_get_group(const MemfoldEstimate *estimate, gsize index)
+{
+    g_return_val_if_fail(index < estimate->groups->len, NULL);
+    return g_ptr_array_index(estimate->groups, index);
+}
+
+gsize
+memfold_estimate_get_n_domains(const MemfoldEstimate *estimate)
+{
+    return estimate->domains->len;
+}
+
+const MemfoldFigures *
+memfold_estimate_get_domain(const MemfoldEstimate *estimate, gsize index)
+{
+    g_return_val_if_fail(index < estimate->domains->len, NULL);
+    return g_ptr_array_index(estimate->domains, index);
 }
 
 gboolean
