@@ -120,6 +120,7 @@ on_checked(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
         mf_reply_error(call->invocation, error);
         return;
     }
+    g_message("estimate: UID %u asks for one", call->uid);
     call->watch_id = g_bus_watch_name_on_connection(call->connection, call->sender,
                                                     G_BUS_NAME_WATCHER_FLAGS_NONE, NULL,
                                                     on_vanished, call, NULL);

@@ -10,7 +10,7 @@
 
 typedef struct {
     MfEstimate *alone;
-    MfEstimate *group;
+    MfEstimate *group; /* NULL where domains are kept apart from all others */
     MfEstimate *all;
     guint domains_done;
     guint domains_count;
@@ -62,6 +62,9 @@ on_page(guint64 hash, gboolean is_zero, gpointer data)
     MfEstimate *const estimates[] = {run->alone, run->group, run->all};
 
     for (guint i = 0; i < G_N_ELEMENTS(estimates); i++) {
+        if (!estimates[i]) {
+            continue;
+        }
         if (is_zero) {
             mf_estimate_add_zero_page(estimates[i]);
         } else {
@@ -163,14 +166,14 @@ compare(gconstpointer a, gconstpointer b, gpointer config)
 }
 
 /* Reads the domains of one group, which are those from first on; gives the first of the next one.
- * Domains that are kept apart from all others are in one "group" here, which nobody is told of. */
+ */
 static gboolean
 take_group(Run *run, MfSampler *sampler, MfRoot *root, const MfConfig *config, GPtrArray *domains,
            guint *first, MfEstimateReport *report, GCancellable *cancellable, GError **error)
 {
     MfDomain *leader = domains->pdata[*first];
     const char *name = mf_config_group_of(config, leader->policy);
-    g_autoptr(MfEstimate) estimate = estimate_new();
+    g_autoptr(MfEstimate) estimate = g_str_equal(name, MF_GROUP_ISOLATED) ? NULL : estimate_new();
     guint count = 0;
 
     run->group = estimate;
@@ -191,7 +194,7 @@ take_group(Run *run, MfSampler *sampler, MfRoot *root, const MfConfig *config, G
         on_advance(0, run);
     }
     report->domains_count += count;
-    if (count > 0 && !g_str_equal(name, MF_GROUP_ISOLATED)) {
+    if (count > 0 && estimate) {
         MfEstimateGroup *group = g_new0(MfEstimateGroup, 1);
 
         group->name = g_strdup(name);
