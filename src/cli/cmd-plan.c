@@ -45,7 +45,7 @@ print_json(const MemfoldPlan *plan)
                                       mf_cli_json_action(memfold_plan_get_action(plan, i)));
     }
     json_object_set_array_member(object, "actions", actions);
-    json_object_set_object_member(object, "host", mf_cli_json_host(memfold_plan_get_host(plan)));
+    json_object_set_object_member(object, "host", mf_cli_json_figures(memfold_plan_get_host(plan)));
     mf_cli_json_print(object);
 }
 

@@ -125,7 +125,7 @@ print_json(const MemfoldFigures *host, const GPtrArray *domains)
     for (guint i = 0; i < domains->len; i++) {
         json_array_add_object_element(entries, mf_cli_json_domain(g_ptr_array_index(domains, i)));
     }
-    json_object_set_object_member(object, "host", mf_cli_json_host(host));
+    json_object_set_object_member(object, "host", mf_cli_json_figures(host));
     json_object_set_array_member(object, "domains", entries);
     mf_cli_json_print(object);
 }

@@ -64,12 +64,12 @@ mf_cli_json_add_reasons(JsonObject *object, const char *member, const MemfoldFig
 }
 
 JsonObject *
-mf_cli_json_host(const MemfoldFigures *host)
+mf_cli_json_figures(const MemfoldFigures *figures)
 {
     JsonObject *object = json_object_new();
 
-    add_others(object, memfold_figures_get_values(host), FALSE);
-    mf_cli_json_add_reasons(object, "reasons", host);
+    add_others(object, memfold_figures_get_values(figures), FALSE);
+    mf_cli_json_add_reasons(object, "reasons", figures);
     return object;
 }
 

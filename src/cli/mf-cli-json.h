@@ -12,7 +12,8 @@
 
 #include "../lib/memfold.h"
 
-JsonObject *mf_cli_json_host(const MemfoldFigures *host);
+/* Of anything but a domain of a description, whose policy the next one puts together. */
+JsonObject *mf_cli_json_figures(const MemfoldFigures *figures);
 JsonObject *mf_cli_json_domain(const MemfoldFigures *domain);
 
 /* Adds the reasons as an array under the name of member. */

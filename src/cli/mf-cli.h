@@ -31,6 +31,7 @@ extern const MfCommand mf_command_status;
 extern const MfCommand mf_command_set;
 extern const MfCommand mf_command_why;
 extern const MfCommand mf_command_plan;
+extern const MfCommand mf_command_estimate;
 extern const MfCommand mf_command_doctor;
 extern const MfCommand mf_command_config;
 extern const MfCommand mf_command_reload;

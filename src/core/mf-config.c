@@ -245,6 +245,15 @@ mf_config_apply(const MfConfig *base, const char *text, gsize length_bytes, cons
     return g_steal_pointer(&config);
 }
 
+const char *
+mf_config_group_of(const MfConfig *config, const MfPolicy *policy)
+{
+    if (policy->group != NULL) {
+        return policy->group;
+    }
+    return config->default_group == MF_DEFAULT_GROUP_SHARED ? MF_GROUP_SHARED : MF_GROUP_ISOLATED;
+}
+
 gboolean
 mf_config_validate(const MfConfig *config, GError **error)
 {

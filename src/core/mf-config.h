@@ -10,6 +10,8 @@
 
 #include <glib.h>
 
+#include "mf-policy.h"
+
 typedef enum {
     MF_DEFAULT_GROUP_ISOLATED,
     MF_DEFAULT_GROUP_SHARED,
@@ -57,6 +59,10 @@ void mf_config_free(MfConfig *config);
  * configuration.  source names the text in messages.  MF_ERROR_INVALID on anything wrong. */
 MfConfig *mf_config_apply(const MfConfig *base, const char *text, gsize length_bytes,
                           const char *source, GError **error);
+
+/* The group that the policy asks for, or the default: MF_GROUP_SHARED, MF_GROUP_ISOLATED or a name.
+ * Belongs to policy, or is static. */
+const char *mf_config_group_of(const MfConfig *config, const MfPolicy *policy);
 
 /* Checks what can only be seen in the whole (min <= max).  MF_ERROR_INVALID. */
 gboolean mf_config_validate(const MfConfig *config, GError **error);

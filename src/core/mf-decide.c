@@ -62,12 +62,8 @@ memory_cannot_merge(MfMemoryKind kind, GPtrArray *reasons)
 static const char *
 group_of(const MfConfig *config, const MfPolicy *policy)
 {
-    const char *group = policy->group;
+    const char *group = mf_config_group_of(config, policy);
 
-    if (group == NULL) {
-        group =
-            config->default_group == MF_DEFAULT_GROUP_SHARED ? MF_GROUP_SHARED : MF_GROUP_ISOLATED;
-    }
     return g_str_equal(group, MF_GROUP_SHARED) ? NULL : group;
 }
 

@@ -7,8 +7,10 @@
 #define MF_OBJECT_DOMAINS   "/org/memfold1/domain" /* + "/" + uuid with '_' for '-' */
 #define MF_INTERFACE_HOST   "org.memfold1.Host"
 #define MF_INTERFACE_DOMAIN "org.memfold1.Domain"
-#define MF_POLKIT_SET       "org.memfold1.set"    /* change a domain's policy */
-#define MF_POLKIT_RELOAD    "org.memfold1.reload" /* read the configuration again */
+#define MF_POLKIT_SET       "org.memfold1.set"      /* change a domain's policy */
+#define MF_POLKIT_RELOAD    "org.memfold1.reload"   /* read the configuration again */
+#define MF_POLKIT_ESTIMATE  "org.memfold1.estimate" /* read guests' memory for an estimate */
+#define MF_SIGNAL_PROGRESS  "EstimateProgress"
 
 /* In the runtime directory (/run/memfold) */
 #define MF_HOOK_SOCKET_NAME "hook.sock"

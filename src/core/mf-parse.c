@@ -1,117 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Reading the kernel's text.
- *
- * A Span is a piece of the caller's buffer; lines and words are cut from its head, so that nothing
- * is copied and nothing needs a NUL.
- */
+/* Reading the kernel's text; that of smaps has a file of its own. */
 #include "mf-parse.h"
 
 #include <string.h>
 
 #include "mf-error.h"
+#include "mf-span.h"
 #include "mf-text.h"
 #include "mf-units.h"
 
-typedef struct {
-    const char *text;
-    gsize length_bytes;
-} Span;
-
-static gboolean
-refuse(GError **error, const char *what, Span span)
-{
-    g_autofree char *head = g_strndup(span.text, MIN(span.length_bytes, 80));
-    g_autofree char *quoted = mf_text_quote(head);
-
-    g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "%s: %s", what, quoted);
-    return FALSE;
-}
-
-/* Cuts the first line, without its '\n', off rest; FALSE at the end. */
-static gboolean
-next_line(Span *rest, Span *ret_line)
-{
-    if (rest->length_bytes == 0) {
-        return FALSE;
-    }
-    const char *end = memchr(rest->text, '\n', rest->length_bytes);
-    gsize length_bytes = end != NULL ? (gsize)(end - rest->text) : rest->length_bytes;
-    gsize used_bytes = end != NULL ? length_bytes + 1 : length_bytes;
-
-    *ret_line = (Span){rest->text, length_bytes};
-    rest->text += used_bytes;
-    rest->length_bytes -= used_bytes;
-    return TRUE;
-}
-
-/* Cuts the first word (up to white space) off rest; FALSE when there is none. */
-static gboolean
-next_word(Span *rest, Span *ret_word)
-{
-    gsize start = 0;
-    gsize end;
-
-    while (start < rest->length_bytes && g_ascii_isspace(rest->text[start])) {
-        start++;
-    }
-    for (end = start; end < rest->length_bytes && !g_ascii_isspace(rest->text[end]); end++) {
-        continue;
-    }
-    *ret_word = (Span){rest->text + start, end - start};
-    rest->text += end;
-    rest->length_bytes -= end;
-    return end > start;
-}
-
-static gboolean
-span_is(Span span, const char *text)
-{
-    return span.length_bytes == strlen(text) && memcmp(span.text, text, span.length_bytes) == 0;
-}
-
-static gboolean
-span_to_u64(Span span, guint64 *ret_value)
-{
-    guint64 value = 0;
-
-    if (span.length_bytes == 0) {
-        return FALSE;
-    }
-    for (gsize i = 0; i < span.length_bytes; i++) {
-        if (!g_ascii_isdigit(span.text[i]) || __builtin_mul_overflow(value, (guint64)10, &value) ||
-            __builtin_add_overflow(value, (guint64)(span.text[i] - '0'), &value)) {
-            return FALSE;
-        }
-    }
-    *ret_value = value;
-    return TRUE;
-}
-
-static gboolean
-span_to_i64(Span span, gint64 *ret_value)
-{
-    gboolean negative = span.length_bytes > 0 && span.text[0] == '-';
-    Span digits = negative ? (Span){span.text + 1, span.length_bytes - 1} : span;
-    guint64 magnitude;
-
-    if (!span_to_u64(digits, &magnitude) || magnitude > (guint64)G_MAXINT64 + (negative ? 1 : 0)) {
-        return FALSE;
-    }
-    *ret_value = negative ? (gint64)(0 - magnitude) : (gint64)magnitude;
-    return TRUE;
-}
-
 /* The one word of text; an empty span when there are none or several. */
-static Span
+static MfSpan
 only_word(const char *text, gsize length_bytes)
 {
-    Span rest = {text, length_bytes};
-    Span word;
-    Span more;
+    MfSpan rest = {text, length_bytes};
+    MfSpan word;
+    MfSpan more;
 
-    if (!next_word(&rest, &word) || next_word(&rest, &more)) {
-        return (Span){text, 0};
+    if (!mf_span_next_word(&rest, &word) || mf_span_next_word(&rest, &more)) {
+        return (MfSpan){text, 0};
     }
     return word;
 }
@@ -119,29 +26,15 @@ only_word(const char *text, gsize length_bytes)
 gboolean
 mf_parse_u64(const char *text, gsize length_bytes, guint64 *ret_value, GError **error)
 {
-    return span_to_u64(only_word(text, length_bytes), ret_value) ||
-           refuse(error, "not an unsigned number", (Span){text, length_bytes});
+    return mf_span_to_u64(only_word(text, length_bytes), ret_value) ||
+           mf_span_refuse(error, "not an unsigned number", (MfSpan){text, length_bytes});
 }
 
 gboolean
 mf_parse_i64(const char *text, gsize length_bytes, gint64 *ret_value, GError **error)
 {
-    return span_to_i64(only_word(text, length_bytes), ret_value) ||
-           refuse(error, "not a number", (Span){text, length_bytes});
-}
-
-/* The rest of a line such as "   1234 kB", as bytes. */
-static gboolean
-rest_to_kib_bytes(Span rest, guint64 *ret_bytes)
-{
-    Span number;
-    Span unit;
-    Span more;
-    guint64 kib;
-
-    return next_word(&rest, &number) && next_word(&rest, &unit) && !next_word(&rest, &more) &&
-           span_to_u64(number, &kib) && span_is(unit, "kB") &&
-           !__builtin_mul_overflow(kib, (guint64)1024, ret_bytes);
+    return mf_span_to_i64(only_word(text, length_bytes), ret_value) ||
+           mf_span_refuse(error, "not a number", (MfSpan){text, length_bytes});
 }
 
 gboolean
@@ -150,27 +43,27 @@ mf_parse_meminfo(const char *text, gsize length_bytes, MfHost *host, GError **er
     MfU64 total_bytes = MF_U64_ABSENT;
     MfU64 available_bytes = MF_U64_ABSENT;
     MfU64 swap_free_bytes = MF_U64_ABSENT;
-    Span rest = {text, length_bytes};
-    Span line;
+    MfSpan rest = {text, length_bytes};
+    MfSpan line;
 
-    while (next_line(&rest, &line)) {
-        Span figures = line;
-        Span key;
+    while (mf_span_next_line(&rest, &line)) {
+        MfSpan figures = line;
+        MfSpan key;
         MfU64 *field = NULL;
-        if (!next_word(&figures, &key)) {
+        if (!mf_span_next_word(&figures, &key)) {
             continue;
         }
-        if (span_is(key, "MemTotal:")) {
+        if (mf_span_is(key, "MemTotal:")) {
             field = &total_bytes;
-        } else if (span_is(key, "MemAvailable:")) {
+        } else if (mf_span_is(key, "MemAvailable:")) {
             field = &available_bytes;
-        } else if (span_is(key, "SwapFree:")) {
+        } else if (mf_span_is(key, "SwapFree:")) {
             field = &swap_free_bytes;
         } else {
             continue;
         }
-        if (!rest_to_kib_bytes(figures, &field->value)) {
-            return refuse(error, "bad line of meminfo", line);
+        if (!mf_span_to_kib_bytes(figures, &field->value)) {
+            return mf_span_refuse(error, "bad line of meminfo", line);
         }
         field->known = TRUE;
     }
@@ -182,7 +75,7 @@ mf_parse_meminfo(const char *text, gsize length_bytes, MfHost *host, GError **er
 
 /* "12.34" to 1234: two decimals, as the kernel prints them, and at most a hundred percent. */
 static gboolean
-span_to_permyriad(Span span, guint64 *ret_permyriad)
+span_to_permyriad(MfSpan span, guint64 *ret_permyriad)
 {
     const char *dot = memchr(span.text, '.', span.length_bytes);
     guint64 whole;
@@ -192,9 +85,9 @@ span_to_permyriad(Span span, guint64 *ret_permyriad)
         return FALSE;
     }
     gsize whole_bytes = (gsize)(dot - span.text);
-    Span tail = {dot + 1, span.length_bytes - whole_bytes - 1};
-    if (tail.length_bytes != 2 || !span_to_u64((Span){span.text, whole_bytes}, &whole) ||
-        !span_to_u64(tail, &hundredths) || whole > 100) {
+    MfSpan tail = {dot + 1, span.length_bytes - whole_bytes - 1};
+    if (tail.length_bytes != 2 || !mf_span_to_u64((MfSpan){span.text, whole_bytes}, &whole) ||
+        !mf_span_to_u64(tail, &hundredths) || whole > 100) {
         return FALSE;
     }
     *ret_permyriad = MIN(whole * 100 + hundredths, MF_PERMYRIAD);
@@ -205,174 +98,65 @@ gboolean
 mf_parse_pressure(const char *text, gsize length_bytes, MfHost *host, GError **error)
 {
     static const char key[] = "avg10=";
-    Span rest = {text, length_bytes};
-    Span line;
+    MfSpan rest = {text, length_bytes};
+    MfSpan line;
 
-    while (next_line(&rest, &line)) {
-        Span figures = line;
-        Span kind;
-        Span word;
+    while (mf_span_next_line(&rest, &line)) {
+        MfSpan figures = line;
+        MfSpan kind;
+        MfSpan word;
         guint64 permyriad;
-        if (!next_word(&figures, &kind) || !span_is(kind, "some")) {
+        if (!mf_span_next_word(&figures, &kind) || !mf_span_is(kind, "some")) {
             continue;
         }
         gsize key_bytes = strlen(key);
-        if (!next_word(&figures, &word) || word.length_bytes < key_bytes ||
+        if (!mf_span_next_word(&figures, &word) || word.length_bytes < key_bytes ||
             memcmp(word.text, key, key_bytes) != 0 ||
-            !span_to_permyriad((Span){word.text + key_bytes, word.length_bytes - key_bytes},
+            !span_to_permyriad((MfSpan){word.text + key_bytes, word.length_bytes - key_bytes},
                                &permyriad)) {
-            return refuse(error, "bad line of pressure/memory", line);
+            return mf_span_refuse(error, "bad line of pressure/memory", line);
         }
         host->memory_waits_permyriad = MF_U64(permyriad);
         return TRUE;
     }
-    return refuse(error, "pressure/memory has no line \"some\"", (Span){text, length_bytes});
+    return mf_span_refuse(error, "pressure/memory has no line \"some\"",
+                          (MfSpan){text, length_bytes});
 }
 
 gboolean
 mf_parse_ksm_stat(const char *text, gsize length_bytes, MfKsmStat *ret_stat, GError **error)
 {
     MfKsmStat stat = {MF_U64_ABSENT, MF_U64_ABSENT, MF_U64_ABSENT, MF_I64_ABSENT};
-    Span rest = {text, length_bytes};
-    Span line;
+    MfSpan rest = {text, length_bytes};
+    MfSpan line;
 
-    while (next_line(&rest, &line)) {
-        Span figures = line;
-        Span key;
-        Span number;
-        Span more;
+    while (mf_span_next_line(&rest, &line)) {
+        MfSpan figures = line;
+        MfSpan key;
+        MfSpan number;
+        MfSpan more;
         MfU64 *field = NULL;
-        if (!next_word(&figures, &key)) {
+        if (!mf_span_next_word(&figures, &key)) {
             continue;
         }
-        if (span_is(key, "ksm_rmap_items")) {
+        if (mf_span_is(key, "ksm_rmap_items")) {
             field = &stat.rmap_items_pages;
-        } else if (span_is(key, "ksm_zero_pages")) {
+        } else if (mf_span_is(key, "ksm_zero_pages")) {
             field = &stat.zero_pages;
-        } else if (span_is(key, "ksm_merging_pages")) {
+        } else if (mf_span_is(key, "ksm_merging_pages")) {
             field = &stat.merging_pages;
-        } else if (!span_is(key, "ksm_process_profit")) {
+        } else if (!mf_span_is(key, "ksm_process_profit")) {
             continue;
         }
-        gboolean single = next_word(&figures, &number) && !next_word(&figures, &more);
-        if (!single || !(field != NULL ? span_to_u64(number, &field->value)
-                                       : span_to_i64(number, &stat.profit_bytes.value))) {
-            return refuse(error, "bad line of ksm_stat", line);
+        gboolean single =
+            mf_span_next_word(&figures, &number) && !mf_span_next_word(&figures, &more);
+        if (!single || !(field != NULL ? mf_span_to_u64(number, &field->value)
+                                       : mf_span_to_i64(number, &stat.profit_bytes.value))) {
+            return mf_span_refuse(error, "bad line of ksm_stat", line);
         }
         *(field != NULL ? &field->known : &stat.profit_bytes.known) = TRUE;
     }
     *ret_stat = stat;
-    return TRUE;
-}
-
-/* What is read of one area of smaps until its VmFlags say whether it counts. */
-typedef struct {
-    gboolean open; /* an area has begun and its VmFlags are not read yet */
-    MfU64 size_bytes;
-    MfU64 resident_bytes;
-    MfU64 proportional_bytes;
-    MfU64 merged_bytes;
-} SmapsArea;
-
-static MfU64 *
-smaps_field(SmapsArea *area, Span key)
-{
-    static const struct {
-        const char *key;
-        gsize offset;
-    } fields[] = {
-        {"Size:", G_STRUCT_OFFSET(SmapsArea, size_bytes)},
-        {"Rss:", G_STRUCT_OFFSET(SmapsArea, resident_bytes)},
-        {"Pss:", G_STRUCT_OFFSET(SmapsArea, proportional_bytes)},
-        {"KSM:", G_STRUCT_OFFSET(SmapsArea, merged_bytes)},
-    };
-
-    for (guint i = 0; i < G_N_ELEMENTS(fields); i++) {
-        if (span_is(key, fields[i].key)) {
-            return (MfU64 *)((char *)area + fields[i].offset);
-        }
-    }
-    return NULL;
-}
-
-static gboolean
-flags_hold(Span flags, const char *flag)
-{
-    Span word;
-
-    while (next_word(&flags, &word)) {
-        if (span_is(word, flag)) {
-            return TRUE;
-        }
-    }
-    return FALSE;
-}
-
-/* Closes an area at its VmFlags and adds it to total when it is mergeable. */
-static gboolean
-close_area(SmapsArea *area, Span flags, MfArea *total)
-{
-    area->open = FALSE;
-    if (!flags_hold(flags, "mg")) {
-        return TRUE;
-    }
-    if (!area->size_bytes.known || !area->resident_bytes.known || !area->proportional_bytes.known) {
-        return FALSE;
-    }
-    total->size_bytes = mf_add_sat(total->size_bytes, area->size_bytes.value);
-    total->resident_bytes = mf_add_sat(total->resident_bytes, area->resident_bytes.value);
-    total->proportional_bytes =
-        mf_add_sat(total->proportional_bytes, area->proportional_bytes.value);
-    total->merged_bytes.known = total->merged_bytes.known && area->merged_bytes.known;
-    total->merged_bytes.value = mf_add_sat(total->merged_bytes.value, area->merged_bytes.value);
-    return TRUE;
-}
-
-/* An area begins with its address range; all keys begin with a capital letter. */
-static gboolean
-is_area_head(Span line)
-{
-    return line.length_bytes > 0 && g_ascii_isxdigit(line.text[0]) &&
-           !g_ascii_isupper(line.text[0]) && memchr(line.text, '-', line.length_bytes) != NULL;
-}
-
-gboolean
-mf_parse_smaps(const char *text, gsize length_bytes, MfArea *ret_area, GError **error)
-{
-    MfArea total = {.merged_bytes = MF_U64(0)};
-    SmapsArea area = {0};
-    Span rest = {text, length_bytes};
-    Span line;
-
-    while (next_line(&rest, &line)) {
-        Span figures = line;
-        Span key;
-        if (is_area_head(line)) {
-            if (area.open) {
-                return refuse(error, "area of smaps without VmFlags before", line);
-            }
-            area = (SmapsArea){.open = TRUE};
-            continue;
-        }
-        if (!area.open || !next_word(&figures, &key)) {
-            return refuse(error, "line of smaps outside an area", line);
-        }
-        MfU64 *field = smaps_field(&area, key);
-        if (field != NULL) {
-            field->known = rest_to_kib_bytes(figures, &field->value);
-        }
-        if ((field != NULL && !field->known) ||
-            (span_is(key, "VmFlags:") && !close_area(&area, figures, &total))) {
-            return refuse(error, "bad line of smaps", line);
-        }
-    }
-    if (area.open) {
-        return refuse(error, "smaps ends within an area", (Span){text, length_bytes});
-    }
-    if (!total.merged_bytes.known) {
-        total.merged_bytes = MF_U64_ABSENT;
-    }
-    *ret_area = total;
     return TRUE;
 }
 
@@ -384,24 +168,25 @@ mf_parse_stat(const char *text, gsize length_bytes, MfProcStat *ret_stat, GError
     MfProcStat stat = {0};
     guint64 user_ticks = 0;
     guint64 system_ticks = 0;
-    Span whole = {text, length_bytes};
+    MfSpan whole = {text, length_bytes};
     const char *open = length_bytes > 0 ? memchr(text, '(', length_bytes) : NULL;
     const char *close = length_bytes > 0 ? memrchr(text, ')', length_bytes) : NULL;
 
     if (open == NULL || close == NULL || close < open) {
-        return refuse(error, "bad stat of a process", whole);
+        return mf_span_refuse(error, "bad stat of a process", whole);
     }
     gsize comm_bytes = MIN((gsize)(close - open - 1), sizeof(stat.comm) - 1);
     memcpy(stat.comm, open + 1, comm_bytes);
 
-    Span rest = {close + 1, length_bytes - (gsize)(close + 1 - text)};
+    MfSpan rest = {close + 1, length_bytes - (gsize)(close + 1 - text)};
     for (int field = 3; field <= START; field++) {
-        Span word;
-        if (!next_word(&rest, &word) || (field == PARENT && !span_to_i64(word, &stat.parent_pid)) ||
-            (field == USER && !span_to_u64(word, &user_ticks)) ||
-            (field == SYSTEM && !span_to_u64(word, &system_ticks)) ||
-            (field == START && !span_to_u64(word, &stat.start_ticks))) {
-            return refuse(error, "bad stat of a process", whole);
+        MfSpan word;
+        if (!mf_span_next_word(&rest, &word) ||
+            (field == PARENT && !mf_span_to_i64(word, &stat.parent_pid)) ||
+            (field == USER && !mf_span_to_u64(word, &user_ticks)) ||
+            (field == SYSTEM && !mf_span_to_u64(word, &system_ticks)) ||
+            (field == START && !mf_span_to_u64(word, &stat.start_ticks))) {
+            return mf_span_refuse(error, "bad stat of a process", whole);
         }
     }
     stat.cpu_ticks = mf_add_sat(user_ticks, system_ticks);
@@ -412,20 +197,20 @@ mf_parse_stat(const char *text, gsize length_bytes, MfProcStat *ret_stat, GError
 char *
 mf_parse_choice(const char *text, gsize length_bytes, GError **error)
 {
-    Span rest = {text, length_bytes};
-    Span word;
-    Span chosen = {NULL, 0};
+    MfSpan rest = {text, length_bytes};
+    MfSpan word;
+    MfSpan chosen = {NULL, 0};
     guint chosen_count = 0;
 
-    while (next_word(&rest, &word)) {
+    while (mf_span_next_word(&rest, &word)) {
         if (word.length_bytes > 2 && word.text[0] == '[' &&
             word.text[word.length_bytes - 1] == ']') {
-            chosen = (Span){word.text + 1, word.length_bytes - 2};
+            chosen = (MfSpan){word.text + 1, word.length_bytes - 2};
             chosen_count++;
         }
     }
     if (chosen_count != 1 || memchr(chosen.text, '\0', chosen.length_bytes) != NULL) {
-        refuse(error, "no single choice in brackets", (Span){text, length_bytes});
+        mf_span_refuse(error, "no single choice in brackets", (MfSpan){text, length_bytes});
         return NULL;
     }
     return g_strndup(chosen.text, chosen.length_bytes);
@@ -445,7 +230,7 @@ mf_parse_cmdline_has_uuid(const char *text, gsize length_bytes, const char *uuid
             return argument_bytes == uuid_bytes &&
                    g_ascii_strncasecmp(argument, uuid, uuid_bytes) == 0;
         }
-        after_option = span_is((Span){argument, argument_bytes}, "-uuid");
+        after_option = mf_span_is((MfSpan){argument, argument_bytes}, "-uuid");
         offset += argument_bytes + 1;
     }
     return FALSE;

@@ -42,6 +42,17 @@ gboolean mf_parse_ksm_stat(const char *text, gsize length_bytes, MfKsmStat *ret_
  * such area gives zeroes, which is an answer; one that ends within an area is refused. */
 gboolean mf_parse_smaps(const char *text, gsize length_bytes, MfArea *ret_area, GError **error);
 
+/* One stretch of a process's addresses. */
+typedef struct {
+    guint64 start_bytes;
+    guint64 end_bytes;
+} MfStretch;
+
+/* /proc/PID/smaps again: where guest memory is that could merge, whether or not it is marked so.
+ * That is each private anonymous area that is marked mergeable ("mg") or not to be inherited ("dc",
+ * as QEMU marks all guest memory), hugetlb ("ht") apart.  Array of MfStretch, g_array_unref(). */
+GArray *mf_parse_smaps_guest(const char *text, gsize length_bytes, GError **error);
+
 /* /proc/PID/stat (proc_pid_stat(5)). */
 typedef struct {
     char comm[64]; /* of a process at most 15 bytes, of a kernel thread more */

@@ -31,6 +31,7 @@ static const char *const reason_names[MF_REASON_N_CODES] = {
     [MF_REASON_UNCOVERED] = "uncovered",
     [MF_REASON_START_HOLD] = "start-hold",
     [MF_REASON_CONFIG] = "config",
+    [MF_REASON_ESTIMATE_FAILED] = "estimate-failed",
 };
 
 static const char *const knob_names[MF_KNOB_N] = {

@@ -40,6 +40,7 @@ typedef enum {
     MF_REASON_UNCOVERED,          /* not everything could be given back: nothing more is merged */
     MF_REASON_START_HOLD,         /* a domain that must not merge is starting */
     MF_REASON_CONFIG,             /* the configuration asks for this value */
+    MF_REASON_ESTIMATE_FAILED,    /* its memory could not be read for an estimate */
     MF_REASON_N_CODES
 } MfReasonCode;
 

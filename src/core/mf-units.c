@@ -36,6 +36,21 @@ mf_mul_div(guint64 a, guint64 b, guint64 c)
     return quotient > G_MAXUINT64 ? G_MAXUINT64 : (guint64)quotient;
 }
 
+guint64
+mf_sqrt_mul(guint64 a, guint64 b)
+{
+    MfU128 product = (MfU128)a * b;
+    guint64 root = 0;
+
+    for (guint64 bit = G_GUINT64_CONSTANT(1) << 63; bit != 0; bit >>= 1) {
+        guint64 larger = root | bit;
+        if ((MfU128)larger * larger <= product) {
+            root = larger;
+        }
+    }
+    return root;
+}
+
 char *
 mf_format_bytes(guint64 bytes)
 {

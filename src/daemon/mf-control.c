@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mf-control.h"
 
-#include "../core/mf-error.h"
 #include "../core/mf-names.h"
 #include "mf-authority.h"
 #include "mf-build.h"
 #include "mf-bus.h"
 #include "mf-describe.h"
+#include "mf-estimator.h"
 #include "mf-plan-call.h"
+#include "mf-reply.h"
 
 #define BUS_RETRY_SEC      5
 #define CHANGED_DELAY_MSEC 50
 #define NAME_DO_NOT_QUEUE  4u
 #define NAME_PRIMARY_OWNER 1u
 #define NAME_ALREADY_OWNER 4u
-#define ERROR_PREFIX       "org.memfold1.Error."
 
 struct _MfControl {
     MfEngine *engine;
@@ -70,29 +70,12 @@ call_free(Call *call)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Call, call_free)
 
 static void
-return_error(GDBusMethodInvocation *invocation, const GError *error)
-{
-    const char *name = ERROR_PREFIX "Failed";
-
-    if (mf_error_is_gone(error)) {
-        name = ERROR_PREFIX "NoDomain";
-    } else if (mf_error_is_denied(error)) {
-        name = ERROR_PREFIX "Denied";
-    } else if (mf_error_is_invalid(error)) {
-        name = ERROR_PREFIX "Invalid";
-    } else if (mf_error_is_unsupported(error)) {
-        name = ERROR_PREFIX "Unsupported";
-    }
-    g_dbus_method_invocation_return_dbus_error(invocation, name, error->message);
-}
-
-static void
 return_no_domain(GDBusMethodInvocation *invocation, const char *name_or_uuid)
 {
     g_autofree char *text =
         g_strdup_printf("no running domain \"%s\" (memfold status lists them)", name_or_uuid);
 
-    g_dbus_method_invocation_return_dbus_error(invocation, ERROR_PREFIX "NoDomain", text);
+    g_dbus_method_invocation_return_dbus_error(invocation, MF_BUS_ERROR_PREFIX "NoDomain", text);
 }
 
 static char *
@@ -156,7 +139,7 @@ on_reload_checked(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer 
         reload->control->handlers.reload(reload->control->user_data, &error)) {
         g_dbus_method_invocation_return_value(reload->invocation, NULL);
     } else {
-        return_error(reload->invocation, error);
+        mf_reply_error(reload->invocation, error);
     }
 }
 
@@ -168,6 +151,14 @@ on_reload(G_GNUC_UNUSED MfBusHost *host, GDBusMethodInvocation *invocation, gpoi
     reload->control = data;
     reload->invocation = invocation;
     mf_authority_check(invocation, MF_POLKIT_RELOAD, on_reload_checked, reload);
+    return TRUE;
+}
+
+static gboolean
+on_estimate(G_GNUC_UNUSED MfBusHost *host, GDBusMethodInvocation *invocation,
+            const char *const *names, GVariant *options, gpointer data)
+{
+    mf_estimator_answer(((MfControl *)data)->engine, invocation, names, options);
     return TRUE;
 }
 
@@ -209,7 +200,7 @@ on_policy_set(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data
                   call->value, call->uid);
         g_dbus_method_invocation_return_value(call->invocation, NULL);
     } else {
-        return_error(call->invocation, error);
+        mf_reply_error(call->invocation, error);
     }
 }
 
@@ -221,7 +212,7 @@ on_set_policy_checked(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpoin
     const MfDomain *domain = NULL;
 
     if (!mf_authority_check_finish(result, &call->uid, &error)) {
-        return_error(call->invocation, error);
+        mf_reply_error(call->invocation, error);
         return;
     }
     domain = mf_engine_get(call->engine, call->uuid);
@@ -475,6 +466,7 @@ mf_control_new(MfEngine *engine, const MfControlHandlers *handlers, gpointer use
     g_signal_connect(control->host, "handle-find-domain", G_CALLBACK(on_find_domain), control);
     g_signal_connect(control->host, "handle-plan", G_CALLBACK(mf_plan_call), engine);
     g_signal_connect(control->host, "handle-reload", G_CALLBACK(on_reload), control);
+    g_signal_connect(control->host, "handle-estimate", G_CALLBACK(on_estimate), control);
     mf_engine_listen(engine, on_engine_changed, control);
     connect_begin(control);
     return control;

@@ -2,8 +2,8 @@
 /*
  * What the parts of the engine share: mf-engine.c ticks, mf-engine-domains.c follows the domains,
  * mf-engine-holds.c protects those that start, mf-engine-monitor.c asks their QEMUs,
- * mf-engine-accounts.c keeps the accounts, mf-engine-plan.c says what would be done.  All of it is
- * of the main context only.
+ * mf-engine-accounts.c keeps the accounts, mf-engine-plan.c says what would be done,
+ * mf-engine-estimate.c reads guests when asked to.  All of it is of the main context only.
  */
 #pragma once
 
@@ -44,6 +44,10 @@ struct _MfEngine {
     gboolean accounting;
     gint64 accounts_cost_usec; /* of the last round */
 
+    /* mf-engine-estimate.c */
+    gboolean estimating;
+    GCancellable *estimate_cancellable;
+
     /* mf-engine-domains.c */
     MfVirt *virt;
     MfMonitor *monitor;
@@ -71,6 +75,8 @@ void mf_engine_accounts_stop(MfEngine *engine);
 
 /* Has a round soon, because something changed that the last one does not show. */
 void mf_engine_accounts_soon(MfEngine *engine);
+
+void mf_engine_estimate_stop(MfEngine *engine);
 
 void mf_engine_domains_start(MfEngine *engine);
 void mf_engine_domains_stop(MfEngine *engine);

@@ -267,6 +267,7 @@ mf_engine_stop(MfEngine *engine)
     g_clear_handle_id(&engine->tick_id, g_source_remove);
     g_clear_handle_id(&engine->kick_id, g_source_remove);
     mf_engine_accounts_stop(engine);
+    mf_engine_estimate_stop(engine);
     mf_engine_domains_stop(engine);
     timeout_id = g_timeout_add(STOP_WAIT_USEC / 1000, on_stop_timeout, &late);
     while (engine->ticking && !late) {

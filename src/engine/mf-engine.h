@@ -13,6 +13,7 @@
 
 #include "../core/mf-decide.h"
 #include "../io/mf-root.h"
+#include "mf-estimate-run.h"
 #include "mf-journal.h"
 
 typedef struct _MfEngine MfEngine;
@@ -71,6 +72,16 @@ MfPlan *mf_engine_dry_run_finish(GAsyncResult *result, MfSnapshot **ret_snapshot
 void mf_engine_set_policy(MfEngine *engine, const char *uuid, const char *attribute,
                           const char *value, GAsyncReadyCallback callback, gpointer user_data);
 gboolean mf_engine_set_policy_finish(GAsyncResult *result, GError **error);
+
+/* Estimates what merging would save in the domains of these names or UUIDs, or in all when there is
+ * none; see mf-estimate-run.h.  done_permyriad is a g_atomic_rc_box of which a reference is kept;
+ * it is set atomically as the run goes on.  One run at a time.  finish, which the callback must
+ * call, gives BUSY when there is another, GONE when a domain does not run, G_IO_ERROR_CANCELLED (by
+ * cancellable, which must not be NULL, or when the engine stops), or FAILED. */
+void mf_engine_estimate(MfEngine *engine, const char *const *names, guint64 rate_bytes,
+                        gint *done_permyriad, GCancellable *cancellable,
+                        GAsyncReadyCallback callback, gpointer user_data);
+MfEstimateReport *mf_engine_estimate_finish(GAsyncResult *result, GError **error);
 
 /* What the hook tells.  facts: uuid, name, nosharepages, memory_kind, policy, policy_error. */
 

@@ -150,6 +150,22 @@ mf_proc_read_smaps(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, GErr
     return TRUE;
 }
 
+GArray *
+mf_proc_read_guest_memory(MfRoot *root, const MfDomain *domain, GError **error)
+{
+    gsize length_bytes;
+    g_autofree char *text =
+        read_pid_file(root, domain->pid, "smaps", SMAPS_BYTES, &length_bytes, error);
+    g_autoptr(GArray) stretches =
+        text != NULL ? mf_parse_smaps_guest(text, length_bytes, error) : NULL;
+
+    if (stretches == NULL || !verify_pid(root, domain->pid, domain->uuid, error)) {
+        g_prefix_error(error, "domain %s: ", domain->name);
+        return NULL;
+    }
+    return g_steal_pointer(&stretches);
+}
+
 /* Adds what one process saves.  FALSE when it merges, or may, and can't be read. */
 static gboolean
 add_other(MfRoot *root, gint64 pid, guint64 page_size_bytes, guint64 *sum_bytes, GError **error)

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "../core/mf-parse.h"
 #include "../core/mf-types.h"
 #include "mf-root.h"
 
@@ -24,6 +25,11 @@ gboolean mf_proc_read_ksm_stat(MfRoot *root, guint64 page_size_bytes, MfDomain *
  * must be read before.  Blocks for the page table walk. */
 gboolean mf_proc_read_smaps(MfRoot *root, guint64 page_size_bytes, MfDomain *domain,
                             GError **error);
+
+/* Where the guest memory of domain->pid is that could merge; array of MfStretch, see
+ * mf_parse_smaps_guest().  When it succeeds, what was opened of that PID before is the domain's.
+ * Blocks for the page table walk. */
+GArray *mf_proc_read_guest_memory(MfRoot *root, const MfDomain *domain, GError **error);
 
 /* Sum of what processes other than those of skip_pids (gint64 keys via g_int64_hash) save by
  * merging, into host->other_saved_bytes; absent when any that merges can't be read. */

@@ -389,6 +389,12 @@ mf_root_remove(MfRoot *root, const char *path, GError **error)
     return TRUE;
 }
 
+int
+mf_root_open(MfRoot *root, const char *path, GError **error)
+{
+    return open_regular(root, path, O_RDONLY, error);
+}
+
 gboolean
 mf_root_exists(MfRoot *root, const char *path)
 {

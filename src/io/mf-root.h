@@ -52,6 +52,10 @@ gboolean mf_root_remove(MfRoot *root, const char *path, GError **error);
 /* Gives a file of our own another name in the same directory, in place of what has that name. */
 gboolean mf_root_rename(MfRoot *root, const char *path, const char *new_name, GError **error);
 
+/* Opens a regular file to be read at offsets, such as proc/PID/mem.  Returns the descriptor, which
+ * is the caller's to close(); -1 with GONE, DENIED, INVALID or FAILED. */
+int mf_root_open(MfRoot *root, const char *path, GError **error);
+
 gboolean mf_root_exists(MfRoot *root, const char *path);
 
 /* Names of a directory, without "." and "..", NULL-terminated, sorted. */

@@ -8,21 +8,17 @@
  */
 #include "memfold.h"
 
+#include "mf-figures.h"
 #include "mf-names.h"
 
 #define CALL_TIMEOUT_MSEC 25000
 /* Of Describe and Plan: the host, and what there are several of. */
-#define HOST_REPLY_TYPE "(a{sv}a(sss)a(a{sv}a(sss)))"
-#define ERROR_PREFIX    MF_BUS_NAME ".Error."
+#define HOST_REPLY_TYPE     "(a{sv}a(sss)a(a{sv}a(sss)))"
+#define ESTIMATE_REPLY_TYPE "(a{sv}aa{sv}a(a{sv}a(sss)))"
+#define ERROR_PREFIX        MF_BUS_NAME ".Error."
 
 struct _MemfoldClient {
     GDBusConnection *bus;
-};
-
-struct _MemfoldFigures {
-    GVariant *values; /* a{sv} */
-    GVariant *texts;  /* a(sss), which the strings of reasons point into */
-    GArray *reasons;  /* of MemfoldReason */
 };
 
 struct _MemfoldDescription {
@@ -35,7 +31,13 @@ struct _MemfoldPlan {
     GPtrArray *actions; /* of MemfoldFigures */
 };
 
-G_DEFINE_QUARK(memfold - error - quark, memfold_error)
+struct _MemfoldEstimate {
+    MemfoldFigures *all;
+    GPtrArray *groups;  /* of MemfoldFigures */
+    GPtrArray *domains; /* of MemfoldFigures */
+};
+
+G_DEFINE_QUARK(memfold-error-quark, memfold_error)
 
 static MemfoldError
 code_of_remote(const char *name)
@@ -48,6 +50,7 @@ code_of_remote(const char *name)
         {ERROR_PREFIX "Denied", MEMFOLD_ERROR_DENIED},
         {ERROR_PREFIX "Invalid", MEMFOLD_ERROR_INVALID},
         {ERROR_PREFIX "Unsupported", MEMFOLD_ERROR_UNSUPPORTED},
+        {ERROR_PREFIX "Busy", MEMFOLD_ERROR_BUSY},
         {"org.freedesktop.DBus.Error.ServiceUnknown", MEMFOLD_ERROR_NO_DAEMON},
         {"org.freedesktop.DBus.Error.NameHasNoOwner", MEMFOLD_ERROR_NO_DAEMON},
         {"org.freedesktop.DBus.Error.AccessDenied", MEMFOLD_ERROR_DENIED},
@@ -138,38 +141,6 @@ memfold_client_free(MemfoldClient *client)
     }
 }
 
-/* Takes its own references. */
-static MemfoldFigures *
-figures_new(GVariant *values, GVariant *texts)
-{
-    MemfoldFigures *figures = g_new0(MemfoldFigures, 1);
-    MemfoldReason reason;
-    GVariantIter iter;
-
-    figures->values = g_variant_ref(values);
-    figures->texts = g_variant_ref(texts);
-    figures->reasons = g_array_new(FALSE, FALSE, sizeof(MemfoldReason));
-    g_variant_iter_init(&iter, texts);
-    while (g_variant_iter_next(&iter, "(&s&s&s)", &reason.code, &reason.text, &reason.remedy)) {
-        if (reason.remedy[0] == '\0') {
-            reason.remedy = NULL;
-        }
-        g_array_append_val(figures->reasons, reason);
-    }
-    return figures;
-}
-
-static void
-figures_free(gpointer data)
-{
-    MemfoldFigures *figures = data;
-
-    g_variant_unref(figures->values);
-    g_variant_unref(figures->texts);
-    g_array_unref(figures->reasons);
-    g_free(figures);
-}
-
 /* Calls a method of the host's that answers with HOST_REPLY_TYPE, and takes the answer apart; both
  * are set, or there is an error. */
 static gboolean
@@ -186,15 +157,8 @@ call_host(MemfoldClient *client, const char *method, MemfoldFigures **ret_host,
         return FALSE;
     }
     g_variant_get(reply, "(@a{sv}@a(sss)@a(a{sv}a(sss)))", &values, &texts, &others);
-    *ret_host = figures_new(values, texts);
-    *ret_others = g_ptr_array_new_with_free_func(figures_free);
-    for (gsize i = 0; i < g_variant_n_children(others); i++) {
-        g_autoptr(GVariant) of_one = NULL;
-        g_autoptr(GVariant) why = NULL;
-
-        g_variant_get_child(others, i, "(@a{sv}@a(sss))", &of_one, &why);
-        g_ptr_array_add(*ret_others, figures_new(of_one, why));
-    }
+    *ret_host = mf_figures_new(values, texts);
+    *ret_others = mf_figures_of_several(others);
     return TRUE;
 }
 
@@ -253,6 +217,153 @@ memfold_client_set_policy(MemfoldClient *client, const char *domain, const char 
     return reply != NULL;
 }
 
+/* A call that tells how far it is. */
+typedef struct {
+    GMainLoop *loop;
+    MemfoldProgress progress;
+    gpointer user_data;
+    GVariant *reply;
+    GError *failure;
+} LongCall;
+
+static void
+on_long_reply(GObject *source, GAsyncResult *result, gpointer data)
+{
+    LongCall *call = data;
+
+    call->reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &call->failure);
+    g_main_loop_quit(call->loop);
+}
+
+static void
+on_progress(G_GNUC_UNUSED GDBusConnection *bus, G_GNUC_UNUSED const char *sender,
+            G_GNUC_UNUSED const char *path, G_GNUC_UNUSED const char *interface,
+            G_GNUC_UNUSED const char *signal, GVariant *params, gpointer data)
+{
+    const LongCall *call = data;
+    guint32 done_permyriad;
+
+    if (g_variant_is_of_type(params, G_VARIANT_TYPE("(u)"))) {
+        g_variant_get(params, "(u)", &done_permyriad);
+        call->progress(MIN(done_permyriad, 10000), call->user_data);
+    }
+}
+
+/* As call(), without a deadline.  The replies and signals of this call come on a context of its
+ * own, so that nothing else of the program runs meanwhile. */
+static GVariant *
+call_estimate(MemfoldClient *client, GVariant *params, MemfoldProgress progress, gpointer user_data,
+              GError **error)
+{
+    g_autoptr(GMainContext) context = g_main_context_new();
+    g_autoptr(GMainLoop) loop = g_main_loop_new(context, FALSE);
+    LongCall call = {loop, progress, user_data, NULL, NULL};
+    guint subscription_id = 0;
+
+    g_main_context_push_thread_default(context);
+    if (progress != NULL) {
+        subscription_id = g_dbus_connection_signal_subscribe(
+            client->bus, MF_BUS_NAME, MF_INTERFACE_HOST, MF_SIGNAL_PROGRESS, MF_OBJECT_HOST, NULL,
+            G_DBUS_SIGNAL_FLAGS_NONE, on_progress, &call, NULL);
+    }
+    g_dbus_connection_call(client->bus, MF_BUS_NAME, MF_OBJECT_HOST, MF_INTERFACE_HOST, "Estimate",
+                           params, G_VARIANT_TYPE(ESTIMATE_REPLY_TYPE),
+                           G_DBUS_CALL_FLAGS_NO_AUTO_START |
+                               G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
+                           G_MAXINT, NULL, on_long_reply, &call);
+    g_main_loop_run(loop);
+    if (progress != NULL) {
+        g_dbus_connection_signal_unsubscribe(client->bus, subscription_id);
+    }
+    while (g_main_context_iteration(context, FALSE)) {
+        continue;
+    }
+    g_main_context_pop_thread_default(context);
+    if (call.reply == NULL) {
+        take_dbus_error(call.failure, error);
+    }
+    return call.reply;
+}
+
+MemfoldEstimate *
+memfold_client_estimate(MemfoldClient *client, const char *const *domains, guint64 rate_bytes,
+                        MemfoldProgress progress, gpointer user_data, GError **error)
+{
+    const char *const nobody[] = {NULL};
+    GVariantBuilder options = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sv}"));
+    g_autoptr(GVariant) no_texts = g_variant_ref_sink(g_variant_new("a(sss)", NULL));
+    g_autoptr(GVariant) reply = NULL;
+    g_autoptr(GVariant) all = NULL;
+    g_autoptr(GVariant) groups = NULL;
+    g_autoptr(GVariant) of_domains = NULL;
+    MemfoldEstimate *estimate;
+
+    g_return_val_if_fail(client != NULL, NULL);
+    if (rate_bytes > 0) {
+        g_variant_builder_add(&options, "{sv}", "rate_bytes", g_variant_new_uint64(rate_bytes));
+    }
+    reply = call_estimate(client,
+                          g_variant_new("(^asa{sv})", domains != NULL ? domains : nobody, &options),
+                          progress, user_data, error);
+    if (reply == NULL) {
+        return NULL;
+    }
+    g_variant_get(reply, "(@a{sv}@aa{sv}@a(a{sv}a(sss)))", &all, &groups, &of_domains);
+    estimate = g_new0(MemfoldEstimate, 1);
+    estimate->all = mf_figures_new(all, no_texts);
+    estimate->groups = g_ptr_array_new_with_free_func(mf_figures_free);
+    for (gsize i = 0; i < g_variant_n_children(groups); i++) {
+        g_autoptr(GVariant) group = g_variant_get_child_value(groups, i);
+
+        g_ptr_array_add(estimate->groups, mf_figures_new(group, no_texts));
+    }
+    estimate->domains = mf_figures_of_several(of_domains);
+    return estimate;
+}
+
+void
+memfold_estimate_free(MemfoldEstimate *estimate)
+{
+    if (estimate != NULL) {
+        mf_figures_free(estimate->all);
+        g_ptr_array_unref(estimate->groups);
+        g_ptr_array_unref(estimate->domains);
+        g_free(estimate);
+    }
+}
+
+const MemfoldFigures *
+memfold_estimate_get_all(const MemfoldEstimate *estimate)
+{
+    return estimate->all;
+}
+
+gsize
+memfold_estimate_get_n_groups(const MemfoldEstimate *estimate)
+{
+    return estimate->groups->len;
+}
+
+const MemfoldFigures *
+memfold_estimate_get_group(const MemfoldEstimate *estimate, gsize index)
+{
+    g_return_val_if_fail(index < estimate->groups->len, NULL);
+    return g_ptr_array_index(estimate->groups, index);
+}
+
+gsize
+memfold_estimate_get_n_domains(const MemfoldEstimate *estimate)
+{
+    return estimate->domains->len;
+}
+
+const MemfoldFigures *
+memfold_estimate_get_domain(const MemfoldEstimate *estimate, gsize index)
+{
+    g_return_val_if_fail(index < estimate->domains->len, NULL);
+    return g_ptr_array_index(estimate->domains, index);
+}
+
 gboolean
 memfold_client_reload(MemfoldClient *client, GError **error)
 {
@@ -267,7 +378,7 @@ void
 memfold_description_free(MemfoldDescription *description)
 {
     if (description != NULL) {
-        figures_free(description->host);
+        mf_figures_free(description->host);
         g_ptr_array_unref(description->domains);
         g_free(description);
     }
@@ -296,7 +407,7 @@ void
 memfold_plan_free(MemfoldPlan *plan)
 {
     if (plan != NULL) {
-        figures_free(plan->host);
+        mf_figures_free(plan->host);
         g_ptr_array_unref(plan->actions);
         g_free(plan);
     }
@@ -319,61 +430,4 @@ memfold_plan_get_action(const MemfoldPlan *plan, gsize index)
 {
     g_return_val_if_fail(index < plan->actions->len, NULL);
     return g_ptr_array_index(plan->actions, index);
-}
-
-gboolean
-memfold_figures_get_uint64(const MemfoldFigures *figures, const char *key, guint64 *ret_value)
-{
-    guint32 narrow;
-
-    if (g_variant_lookup(figures->values, key, "u", &narrow)) {
-        *ret_value = narrow;
-        return TRUE;
-    }
-    return g_variant_lookup(figures->values, key, "t", ret_value);
-}
-
-gboolean
-memfold_figures_get_int64(const MemfoldFigures *figures, const char *key, gint64 *ret_value)
-{
-    gint32 narrow;
-
-    if (g_variant_lookup(figures->values, key, "i", &narrow)) {
-        *ret_value = narrow;
-        return TRUE;
-    }
-    return g_variant_lookup(figures->values, key, "x", ret_value);
-}
-
-gboolean
-memfold_figures_get_boolean(const MemfoldFigures *figures, const char *key, gboolean *ret_value)
-{
-    return g_variant_lookup(figures->values, key, "b", ret_value);
-}
-
-const char *
-memfold_figures_get_string(const MemfoldFigures *figures, const char *key)
-{
-    const char *text = NULL;
-
-    return g_variant_lookup(figures->values, key, "&s", &text) ? text : NULL;
-}
-
-GVariant *
-memfold_figures_get_values(const MemfoldFigures *figures)
-{
-    return figures->values;
-}
-
-gsize
-memfold_figures_get_n_reasons(const MemfoldFigures *figures)
-{
-    return figures->reasons->len;
-}
-
-const MemfoldReason *
-memfold_figures_get_reason(const MemfoldFigures *figures, gsize index)
-{
-    g_return_val_if_fail(index < figures->reasons->len, NULL);
-    return &g_array_index(figures->reasons, MemfoldReason, index);
 }

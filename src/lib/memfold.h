@@ -3,9 +3,9 @@
  * libmemfold: ask memfoldd, the daemon that keeps one copy of what virtual machines have in common.
  *
  * A client is a connection to the system bus.  Calls block until the daemon answers or 25 seconds
- * have passed; descriptions are values that belong to the caller.  A figure that the daemon could
- * not read is absent: memfold_figures_get_*() answers FALSE and leaves its out-parameter alone.
- * Needs GLib.
+ * have passed (an estimate: as long as it takes); descriptions are values that belong to the
+ * caller.  A figure that the daemon could not read is absent: memfold_figures_get_*() answers FALSE
+ * and leaves its out-parameter alone. Needs GLib.
  */
 #pragma once
 
@@ -22,6 +22,7 @@ typedef enum {
     MEMFOLD_ERROR_DENIED,
     MEMFOLD_ERROR_INVALID,     /* attribute or value refused */
     MEMFOLD_ERROR_UNSUPPORTED, /* this host or QEMU can't do that */
+    MEMFOLD_ERROR_BUSY,        /* another such call is being answered */
 } MemfoldError;
 
 GQuark memfold_error_quark(void);
@@ -30,6 +31,10 @@ typedef struct _MemfoldClient MemfoldClient;
 typedef struct _MemfoldFigures MemfoldFigures;
 typedef struct _MemfoldDescription MemfoldDescription;
 typedef struct _MemfoldPlan MemfoldPlan;
+typedef struct _MemfoldEstimate MemfoldEstimate;
+
+/* done_permyriad of 10000 is done. */
+typedef void (*MemfoldProgress)(guint done_permyriad, gpointer user_data);
 
 typedef struct {
     const char *code;   /* stable, such as "memory-shared" */
@@ -56,6 +61,24 @@ gboolean memfold_client_set_policy(MemfoldClient *client, const char *domain, co
 
 /* Has the daemon read its configuration again.  Errors: INVALID, and then the old one stays. */
 gboolean memfold_client_reload(MemfoldClient *client, GError **error);
+
+/* Estimates what merging would save in running domains, given by names or UUIDs; NULL or none: in
+ * all of them.  The daemon reads their memory once, at most rate_bytes in a second (0: as it is
+ * used to), which may take minutes; progress, which may be NULL, is called twice a second
+ * meanwhile.  polkit may ask the user for a password first.  Errors: BUSY when another estimate is
+ * under way. */
+MemfoldEstimate *memfold_client_estimate(MemfoldClient *client, const char *const *domains,
+                                         guint64 rate_bytes, MemfoldProgress progress,
+                                         gpointer user_data, GError **error);
+void memfold_estimate_free(MemfoldEstimate *estimate);
+
+/* For the domains together, inside each group, and for each domain alone (a domain that was not
+ * read has reasons instead of figures).  They belong to estimate. */
+const MemfoldFigures *memfold_estimate_get_all(const MemfoldEstimate *estimate);
+gsize memfold_estimate_get_n_groups(const MemfoldEstimate *estimate);
+const MemfoldFigures *memfold_estimate_get_group(const MemfoldEstimate *estimate, gsize index);
+gsize memfold_estimate_get_n_domains(const MemfoldEstimate *estimate);
+const MemfoldFigures *memfold_estimate_get_domain(const MemfoldEstimate *estimate, gsize index);
 
 void memfold_description_free(MemfoldDescription *description);
 const MemfoldFigures *memfold_description_get_host(const MemfoldDescription *description);
@@ -90,5 +113,6 @@ const MemfoldReason *memfold_figures_get_reason(const MemfoldFigures *figures, g
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldClient, memfold_client_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldDescription, memfold_description_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldPlan, memfold_plan_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldEstimate, memfold_estimate_free)
 
 G_END_DECLS

@@ -3,7 +3,8 @@
 """org.memfold1 with answers that a test chooses, for what a real daemon can't be brought to say.
 
 Reads one JSON object from stdin: {"host": {figure: value}, "reasons": [[code, text, remedy]], "domains":
-[{figure: value, "reasons": [...]}], "actions": [the same], "errors": {method: [error name, message]}}; prints "ready", and then
+[{figure: value, "reasons": [...]}], "actions": [the same], "estimate": {"all": {...}, "groups": [...], "domains":
+[...]}, "errors": {method: [error name, message]}}; prints "ready", and then
 each changing call as one JSON line. test_cli.py checks its methods against the real interface.
 """
 
@@ -18,7 +19,7 @@ from gi.repository import GLib
 HOST = "org.memfold1.Host"
 DOMAIN = "org.memfold1.Domain"
 # Figures that are not of type t.
-TYPES = {"priority": dbus.UInt32, "pid": dbus.Int64}
+TYPES = {"priority": dbus.UInt32, "pid": dbus.Int64, "domains_count": dbus.UInt32, "sample_shift": dbus.UInt32}
 
 
 class Error(dbus.DBusException):
@@ -107,6 +108,21 @@ class Host(dbus.service.Object):
             if name_or_uuid in (domain.values["name"], domain.values.get("uuid")):
                 return path
         raise Error("org.memfold1.Error.NoDomain", f'no running domain "{name_or_uuid}"')
+
+    @dbus.service.method(HOST, in_signature="asa{sv}", out_signature="a{sv}aa{sv}a(a{sv}a(sss))")
+    def Estimate(self, names, options):
+        self.fake.may_fail("Estimate")
+        self.fake.record("Estimate", [str(name) for name in names], {str(k): int(v) for k, v in options.items()})
+        estimate = self.fake.scenario["estimate"]
+        for done in estimate.get("progress", []):
+            self.EstimateProgress(dbus.UInt32(done))
+        domains = [dbus.Struct((figures(d), reasons(d["reasons"])), signature="a{sv}a(sss)") for d in estimate["domains"]]
+        return (figures(estimate["all"]), dbus.Array([figures(g) for g in estimate["groups"]], signature="a{sv}"),
+                dbus.Array(domains, signature="(a{sv}a(sss))"))
+
+    @dbus.service.signal(HOST, signature="u")
+    def EstimateProgress(self, done_permyriad):
+        pass
 
     @dbus.service.method(HOST, in_signature="", out_signature="")
     def Reload(self):

@@ -54,6 +54,20 @@ SCENARIO = {
 }
 
 
+def saves(read_mib, zero_mib, *saved_mib):
+    return {"read_bytes": read_mib * MIB, "zero_bytes": zero_mib * MIB, "sample_shift": 0, **{
+        key: mib * MIB for key, mib in zip(("saved_bytes", "saved_low_bytes", "saved_high_bytes"), saved_mib)}}
+
+
+ESTIMATE = {
+    "all": {"domains_count": 1, **saves(1024, 12, 300, 290, 310), "saved_now_bytes": 4 * MIB},
+    "groups": [{"group": "tenant-a", "domains_count": 1, **saves(1024, 12, 200, 200, 200)}],
+    "domains": [{"name": "vm1", "uuid": VM1["uuid"], "group": "tenant-a", **saves(1024, 12, 100, 99, 101), "reasons": []},
+                {"name": "vm2", "uuid": VM2["uuid"], "group": "isolated",
+                 "reasons": [["memory-shared", "its RAM is shared: not read", ""]]}],
+}
+
+
 class Host:
     """The bus of a test, and memfold run on it."""
 
@@ -277,6 +291,41 @@ def plan_of_nothing_says_so_and_why(host):
 
 
 @tap.test
+def estimate_is_a_table_or_json(host):
+    with host.daemon(estimate={**ESTIMATE, "progress": [0, 5000, 10000]}) as calls:
+        text, data = host.run("estimate"), host.run("estimate", "--json", "--rate", "64", "vm1", "vm2")
+        ended(text, OK, "estimate")
+        ended(data, OK, "estimate --json")
+        tap.equal(calls(), [["Estimate", [], {"rate_bytes": 256 * MIB}],
+                            ["Estimate", ["vm1", "vm2"], {"rate_bytes": 64 * MIB}]], "calls")
+    rows = [re.split(r"  +", line.strip()) for line in text.stdout.splitlines()]
+    tap.equal(rows[0], ["MERGING", "GROUP", "READ", "ZEROES", "SAVES", "FROM", "TO"], "titles")
+    tap.equal(rows[1][:2] + rows[1][4:], ["vm1", "tenant-a", "100.0 MiB", "99.0 MiB", "101.0 MiB"], "vm1 alone")
+    tap.equal(rows[2], ["vm2", "isolated"] + ["-"] * 5, "vm2")
+    tap.equal(rows[3][:2] + rows[3][4:5], ["(inside the group)", "tenant-a", "200.0 MiB"], "the group")
+    tap.equal(rows[4][:1] + rows[4][4:], ["(all of them)", "300.0 MiB", "290.0 MiB", "310.0 MiB"], "all")
+    tap.check("\nvm2: its RAM is shared: not read\n" in text.stdout, text.stdout)
+    tap.check("merging saves 4.0 MiB on this host now" in text.stdout, text.stdout)
+    tap.equal(text.stderr, "", "progress where nobody looks")
+    found = json.loads(data.stdout)
+    tap.equal(found["all"], {**ESTIMATE["all"], "reasons": []}, "all")
+    tap.equal([g["saved_bytes"] for g in found["groups"]], [200 * MIB], "groups")
+    tap.equal([(d["name"], d.get("saved_low_bytes"), [r["code"] for r in d["reasons"]]) for d in found["domains"]],
+              [("vm1", 99 * MIB, []), ("vm2", None, ["memory-shared"])], "domains")
+
+
+@tap.test
+def estimate_is_refused_in_words(host):
+    for word in ("0", "-1", "1048577", "fast"):
+        ended(host.run("estimate", f"--rate={word}"), USAGE, f"--rate={word}")
+    for name, text in (("Denied", "permission denied: not here"), ("Busy", "not here"), ("NoDomain", "not here")):
+        with host.daemon(errors={"Estimate": [f"org.memfold1.Error.{name}", "not here"]}):
+            result = host.run("estimate")
+        ended(result, FAILED, f"estimate with {name}")
+        tap.check(text in result.stderr and "GDBus" not in result.stderr, result.stderr)
+
+
+@tap.test
 def set_sends_each_attribute(host):
     with host.daemon() as calls:
         result = host.run("set", "vm1", "merge=off", "group=tenant-b", "priority=0", "boost=on")
@@ -331,7 +380,8 @@ def reload_asks_the_daemon(host):
 
 @tap.test
 def no_daemon_is_exit_code_3(host):
-    for words in (["status"], ["status", "--json"], ["why", "vm1"], ["plan"], ["set", "vm1", "merge=on"], ["reload"]):
+    for words in (["status"], ["status", "--json"], ["why", "vm1"], ["plan"], ["estimate"], ["set", "vm1", "merge=on"],
+                  ["reload"]):
         result = host.run(*words)
         ended(result, NO_DAEMON, words)
         tap.equal(result.stdout, "", "stdout")
@@ -375,7 +425,7 @@ def every_command_has_help(host):
     ended(overview, OK, "help")
     tap.equal(host.run("--help").stdout, overview.stdout, "--help")
     commands = re.findall(r"^  ([a-z]+) ", overview.stdout.split("Commands:")[1].split("Options:")[0], re.M)
-    tap.equal(commands, ["status", "why", "plan", "set", "doctor", "config", "reload", "help"], "commands")
+    tap.equal(commands, ["status", "why", "plan", "estimate", "set", "doctor", "config", "reload", "help"], "commands")
     for command in commands[:-1]:
         by_option, by_word = host.run(command, "--help"), host.run("help", command)
         ended(by_option, OK, f"{command} --help")

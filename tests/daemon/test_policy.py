@@ -28,7 +28,8 @@ import sys
 from gi.repository import Gio, GLib
 bus = Gio.DBusConnection.new_for_address_sync(sys.argv[1], Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT |
     Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION, None, None)
-arguments = GLib.Variant("(ss)", ("merge", "off")) if sys.argv[4] == "SetPolicy" else None
+arguments = {"SetPolicy": GLib.Variant("(ss)", ("merge", "off")),
+             "Estimate": GLib.Variant("(asa{sv})", ([], {}))}.get(sys.argv[4])
 try:
     bus.call_sync("org.memfold1", sys.argv[2], sys.argv[3], sys.argv[4], arguments, None,
                   Gio.DBusCallFlags(int(sys.argv[5])), 25000, None)
@@ -234,7 +235,8 @@ def others_than_root_may_read_and_not_change(daemon):
         tap.skip("only root can become another user")
     path = daemon.path_of("tenant")
     tap.equal(as_nobody(daemon, "/org/memfold1", "Host", "Describe"), "ok", "Describe as nobody")
-    for where, interface, method in ((path, "Domain", "SetPolicy"), ("/org/memfold1", "Host", "Reload")):
+    for where, interface, method in ((path, "Domain", "SetPolicy"), ("/org/memfold1", "Host", "Reload"),
+                                     ("/org/memfold1", "Host", "Estimate")):
         said = as_nobody(daemon, where, interface, method)
         tap.check(said.startswith("org.memfold1.Error.Denied") and "root" in said, f"{method} as nobody: {said}")
     tap.equal(daemon.domain("tenant")["merge"], "on", "merge")
@@ -252,6 +254,8 @@ def polkit_may_let_others_change(daemon):
             tap.equal(polkit.stdout.readline(), "ready\n", "the stand-in for polkit")
             said = as_nobody(daemon, "/org/memfold1", "Host", "Reload")
             tap.check(said.startswith("org.memfold1.Error.Denied"), f"Reload, which polkit refuses: {said}")
+            said = as_nobody(daemon, "/org/memfold1", "Host", "Estimate")
+            tap.check(said.startswith("org.memfold1.Error.Denied"), f"Estimate, which polkit refuses: {said}")
             said = as_nobody(daemon, path, "Domain", "SetPolicy", interactive=False)
             tap.check(said.startswith("org.memfold1.Error.Denied"), f"a call that allows no question: {said}")
             tap.equal(as_nobody(daemon, path, "Domain", "SetPolicy"), "ok", "SetPolicy, which polkit allows")

@@ -16,6 +16,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MfKsmStat ksm_stat;
     MfArea area;
     MfProcStat stat;
+    GArray *stretches;
 
     if (size == 0) {
         return 0;
@@ -30,6 +31,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 2:
         mf_parse_smaps(text, length_bytes, &area, NULL);
+        stretches = mf_parse_smaps_guest(text, length_bytes, NULL);
+        g_clear_pointer(&stretches, g_array_unref);
         break;
     case 3:
         mf_parse_stat(text, length_bytes, &stat, NULL);

@@ -5,6 +5,7 @@ Plain files do not react: ksmd never merges here. What needs a reaction is teste
 """
 
 import os
+import sys
 
 KSM = {
     "run": 0, "pages_to_scan": 100, "sleep_millisecs": 20, "use_zero_pages": 0, "smart_scan": 1,
@@ -77,3 +78,15 @@ class FakeHost:
         self.write(f"proc/{pid}/ksm_stat", KSM_STAT.format(
             rmap=rss_kib // 4, pages=ksm_kib // 4, profit=ksm_kib * 1024))
         self.write(f"run/libvirt/qemu/{name}.pid", f"{pid}\n")
+
+    def set_memory(self, pid, pages):
+        """The guest memory of a QEMU, not marked mergeable: a content for each page, None where there is none."""
+        page, start = os.sysconf("SC_PAGESIZE"), 0x100000
+        self.write(f"proc/{pid}/smaps", f"{start:x}-{start + len(pages) * page:x} rw-p 00000000 00:00 0\n"
+                   "Size: 0 kB\nRss: 0 kB\nPss: 0 kB\nKSM: 0 kB\nVmFlags: rd wr mr mw me dc ac sd\n")
+        with open(self.path(f"proc/{pid}/pagemap"), "wb") as pagemap, open(self.path(f"proc/{pid}/mem"), "wb") as memory:
+            pagemap.seek(start // page * 8)
+            for number, content in enumerate(pages):
+                pagemap.write((0 if content is None else 1 << 63).to_bytes(8, sys.byteorder))
+                memory.seek(start + number * page)
+                memory.write((b"old" if content is None else content).ljust(page, b"\0"))

@@ -234,6 +234,37 @@ test_smaps(void)
 
 /* Wherever the text is cut, the answer is an error or a sum of whole areas, never more. */
 static void
+test_smaps_guest(void)
+{
+    static const char *const refused[] = {"7f00 rw-p 0 00:00 0 a-b\n", "7f00-7f10 rw-p 0 00:00\n",
+                                          "7f10-7f00 rw-p 0 00:00 0\n", "7f00- rw-p 0 00:00 0\n",
+                                          "7f0000000000000000-8 rw-p 0 00:00 0\n"};
+    static const char odd[] = "7f00-7f10 rw-s 0 00:00 0\nVmFlags: dc\n"
+                              "7f10-7f20 rw-p 0 00:00 77 /a\nVmFlags: dc mg\n"
+                              "7f20-7f30 rw-p 0 00:00 0\nVmFlags: dc ht\n"
+                              "7f30-7f40 rw-p 0 00:00 0\nVmFlags: rd wr\n"
+                              "7f40-7f50 rw-p 0 00:00 0 [anon:ram]\nVmFlags: rd dc\n";
+    gsize length_bytes;
+    g_autofree char *text = mf_test_data("smaps-qemu-6.18", &length_bytes);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) of_qemu = mf_parse_smaps_guest(text, length_bytes, &error);
+    g_autoptr(GArray) of_odd = mf_parse_smaps_guest(odd, strlen(odd), &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpuint(of_qemu->len, ==, 8);
+    const MfStretch *ram = &g_array_index(of_qemu, MfStretch, 0);
+    g_assert_cmphex(ram->start_bytes, ==, G_GUINT64_CONSTANT(0x7facfee00000));
+    g_assert_cmphex(ram->end_bytes, ==, G_GUINT64_CONSTANT(0x7facffe00000));
+    g_assert_cmpuint(of_odd->len, ==, 1);
+    g_assert_cmphex(g_array_index(of_odd, MfStretch, 0).start_bytes, ==, 0x7f40);
+    for (guint i = 0; i < G_N_ELEMENTS(refused); i++) {
+        mf_test_case(refused[i]);
+        g_assert_null(mf_parse_smaps_guest(refused[i], strlen(refused[i]), &error));
+        mf_assert_error(error, MF_ERROR_INVALID, "smaps");
+    }
+}
+
+static void
 test_smaps_cut(void)
 {
     gsize length_bytes;
@@ -415,6 +446,7 @@ main(int argc, char **argv)
     g_test_add_func("/parse/ksm-stat", test_ksm_stat);
     g_test_add_func("/parse/ksm-stat-odd", test_ksm_stat_odd);
     g_test_add_func("/parse/smaps", test_smaps);
+    g_test_add_func("/parse/smaps-guest", test_smaps_guest);
     g_test_add_func("/parse/smaps-cut", test_smaps_cut);
     g_test_add_func("/parse/smaps-odd", test_smaps_odd);
     g_test_add_func("/parse/smaps-old-kernel", test_smaps_old_kernel);

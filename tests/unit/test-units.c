@@ -30,6 +30,17 @@ test_mul_div(void)
 }
 
 static void
+test_sqrt_mul(void)
+{
+    g_assert_cmpuint(mf_sqrt_mul(0, 7), ==, 0);
+    g_assert_cmpuint(mf_sqrt_mul(1, 1), ==, 1);
+    g_assert_cmpuint(mf_sqrt_mul(5, 3), ==, 3);
+    g_assert_cmpuint(mf_sqrt_mul(8, 2), ==, 4);
+    g_assert_cmpuint(mf_sqrt_mul(TOP, TOP), ==, TOP);
+    g_assert_cmpuint(mf_sqrt_mul(TOP, 1), ==, G_GUINT64_CONSTANT(4294967295));
+}
+
+static void
 test_format_bytes(void)
 {
     static const struct {
@@ -75,6 +86,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/units/saturation", test_saturation);
     g_test_add_func("/units/mul-div", test_mul_div);
+    g_test_add_func("/units/sqrt-mul", test_sqrt_mul);
     g_test_add_func("/units/format-bytes", test_format_bytes);
     g_test_add_func("/units/format-permyriad", test_format_permyriad);
     return g_test_run();
