@@ -6,7 +6,6 @@
 #include "mf-cli.h"
 #include "mf-table.h"
 #include "mf-text.h"
-#include "mf-units.h"
 
 static const MfColumn columns[] = {
     {.title = "NAME", .max_columns = 24},
@@ -17,28 +16,6 @@ static const MfColumn columns[] = {
     {.title = "GROUP", .max_columns = 14},
     {.title = "REASON"},
 };
-
-static const char *
-run_state(const MemfoldFigures *host)
-{
-    static const char *const states[] = {"stopped", "running", "un-merging everything"};
-    guint64 run;
-
-    if (!memfold_figures_get_uint64(host, "ksm_run", &run)) {
-        return "state unknown";
-    }
-    return run < G_N_ELEMENTS(states) ? states[run] : "in a state that memfold does not know";
-}
-
-/* "3.20 %", or NULL when the figure is absent. */
-static char *
-percent(const MemfoldFigures *figures, const char *key)
-{
-    guint64 permyriad;
-
-    return memfold_figures_get_uint64(figures, key, &permyriad) ? mf_format_permyriad(permyriad)
-                                                                : NULL;
-}
 
 /* What a storm would take and what there is for it; nothing where one of them is not known. */
 static void
@@ -59,14 +36,14 @@ static void
 print_host(const MemfoldFigures *host)
 {
     g_autofree char *saved = mf_cli_mib(host, "saved_bytes");
-    g_autofree char *cpu = percent(host, "ksmd_cpu_permyriad");
-    g_autofree char *budget = percent(host, "ksmd_budget_permyriad");
-    g_autofree char *sum_error = percent(host, "sum_error_permyriad");
+    g_autofree char *cpu = mf_cli_percent(host, "ksmd_cpu_permyriad");
+    g_autofree char *budget = mf_cli_percent(host, "ksmd_budget_permyriad");
+    g_autofree char *sum_error = mf_cli_percent(host, "sum_error_permyriad");
 
     printf("saved  %s on this host; sum error of the domains %s\n", saved,
            sum_error != NULL ? sum_error : "unknown");
     print_storm(host);
-    printf("ksmd   %s; %s of one CPU, budget %s\n", run_state(host),
+    printf("ksmd   %s; %s of one CPU, budget %s\n", mf_cli_run_state(host),
            cpu != NULL ? cpu : "unknown share", budget != NULL ? budget : "unknown");
     for (gsize i = 0; i < memfold_figures_get_n_reasons(host); i++) {
         const MemfoldReason *reason = memfold_figures_get_reason(host, i);

@@ -172,3 +172,24 @@ mf_cli_word(const MemfoldFigures *figures, const char *key)
 
     return text != NULL && text[0] != '\0' ? text : "-";
 }
+
+const char *
+mf_cli_run_state(const MemfoldFigures *host)
+{
+    static const char *const states[] = {"stopped", "running", "un-merging everything"};
+    guint64 run;
+
+    if (!memfold_figures_get_uint64(host, "ksm_run", &run)) {
+        return "state unknown";
+    }
+    return run < G_N_ELEMENTS(states) ? states[run] : "in a state that memfold does not know";
+}
+
+char *
+mf_cli_percent(const MemfoldFigures *figures, const char *key)
+{
+    guint64 permyriad;
+
+    return memfold_figures_get_uint64(figures, key, &permyriad) ? mf_format_permyriad(permyriad)
+                                                                : NULL;
+}

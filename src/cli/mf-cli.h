@@ -28,6 +28,7 @@ typedef struct {
 } MfCommand;
 
 extern const MfCommand mf_command_status;
+extern const MfCommand mf_command_top;
 extern const MfCommand mf_command_set;
 extern const MfCommand mf_command_why;
 extern const MfCommand mf_command_plan;
@@ -75,3 +76,9 @@ char *mf_cli_mib(const MemfoldFigures *figures, const char *key);
 
 /* A string figure, or "-" when absent. */
 const char *mf_cli_word(const MemfoldFigures *figures, const char *key);
+
+/* What ksmd does: "running", "stopped", ... */
+const char *mf_cli_run_state(const MemfoldFigures *host);
+
+/* "3.20 %", or NULL when the figure is absent.  g_free(). */
+char *mf_cli_percent(const MemfoldFigures *figures, const char *key);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "mf-columns.h"
 #include "mf-text.h"
 
 #define GAP_COLUMNS    2
@@ -51,58 +52,6 @@ mf_table_add(MfTable *table, const char *const *cells)
     g_ptr_array_add(table->rows, row);
 }
 
-/* Terminal columns of one character (wcwidth(3) in GLib's words). */
-static guint
-char_columns(gunichar c)
-{
-    if (g_unichar_iszerowidth(c)) {
-        return 0;
-    }
-    return g_unichar_iswide(c) ? 2 : 1;
-}
-
-static guint
-text_columns(const char *text)
-{
-    guint columns = 0;
-
-    for (const char *p = text; *p != '\0'; p = g_utf8_next_char(p)) {
-        columns += char_columns(g_utf8_get_char(p));
-    }
-    return columns;
-}
-
-/* text, or the beginning of it that fits with "..." behind it. */
-static char *
-cut_to(const char *text, guint columns)
-{
-    static const char dots[] = "...";
-    const char *p = text;
-    guint left = columns;
-
-    if (text_columns(text) <= columns) {
-        return g_strdup(text);
-    }
-    left -= MIN(left, (guint)strlen(dots));
-    while (char_columns(g_utf8_get_char(p)) <= left) {
-        left -= char_columns(g_utf8_get_char(p));
-        p = g_utf8_next_char(p);
-    }
-    return g_strdup_printf("%.*s%s", (int)(p - text), text, dots);
-}
-
-/* Appends one cell; pad_behind is FALSE in the last column, so that no line ends in spaces. */
-static void
-append_cell(GString *out, const char *text, guint columns, gboolean right, gboolean pad_behind)
-{
-    g_autofree char *cell = cut_to(text, columns);
-    guint have = text_columns(cell);
-    int pad_columns = have < columns ? (int)(columns - have) : 0;
-
-    g_string_append_printf(out, "%*s%s%*s", right ? pad_columns : 0, "", cell,
-                           !right && pad_behind ? pad_columns : 0, "");
-}
-
 /* How wide each column becomes. */
 static void
 measure(const MfTable *table, guint width_columns, guint *ret_widths)
@@ -117,7 +66,7 @@ measure(const MfTable *table, guint width_columns, guint *ret_widths)
         for (guint r = 0; r < table->rows->len; r++) {
             char **row = g_ptr_array_index(table->rows, r);
 
-            ret_widths[i] = MAX(ret_widths[i], text_columns(row[i]));
+            ret_widths[i] = MAX(ret_widths[i], mf_columns_of(row[i]));
         }
         if (column->max_columns > 0) {
             ret_widths[i] = MIN(ret_widths[i], column->max_columns);
@@ -143,7 +92,7 @@ mf_table_render(const MfTable *table, guint width_columns)
         for (guint i = 0; i < table->n_columns; i++) {
             gboolean last = i + 1 == table->n_columns;
 
-            append_cell(out, row[i], widths[i], table->columns[i].right, !last);
+            mf_columns_append(out, row[i], widths[i], table->columns[i].right, !last);
             g_string_append_printf(out, "%*s", last ? 0 : GAP_COLUMNS, "");
         }
         g_string_append_c(out, '\n');

@@ -380,8 +380,8 @@ def reload_asks_the_daemon(host):
 
 @tap.test
 def no_daemon_is_exit_code_3(host):
-    for words in (["status"], ["status", "--json"], ["why", "vm1"], ["plan"], ["estimate"], ["set", "vm1", "merge=on"],
-                  ["reload"]):
+    for words in (["status"], ["status", "--json"], ["why", "vm1"], ["plan"], ["top"], ["estimate"],
+                  ["set", "vm1", "merge=on"], ["reload"]):
         result = host.run(*words)
         ended(result, NO_DAEMON, words)
         tap.equal(result.stdout, "", "stdout")
@@ -425,7 +425,8 @@ def every_command_has_help(host):
     ended(overview, OK, "help")
     tap.equal(host.run("--help").stdout, overview.stdout, "--help")
     commands = re.findall(r"^  ([a-z]+) ", overview.stdout.split("Commands:")[1].split("Options:")[0], re.M)
-    tap.equal(commands, ["status", "why", "plan", "estimate", "set", "doctor", "config", "reload", "help"], "commands")
+    tap.equal(commands, ["status", "why", "plan", "top", "estimate", "set", "doctor", "config", "reload", "help"],
+              "commands")
     for command in commands[:-1]:
         by_option, by_word = host.run(command, "--help"), host.run("help", command)
         ended(by_option, OK, f"{command} --help")
