@@ -113,7 +113,7 @@ def the_interfaces_actions_are_installed(folder):
     policy = xml.etree.ElementTree.parse(place(folder, "datadir") / "polkit-1/actions/org.memfold1.policy")
     actions = {action.get("id") for action in policy.iter("action")}
     interface = (place(folder, "datadir") / "dbus-1/interfaces/org.memfold1.xml").read_text(encoding="utf-8")
-    tap.equal(actions, {"org.memfold1.set", "org.memfold1.reload"}, "actions")
+    tap.equal(actions, {"org.memfold1.set", "org.memfold1.reload", "org.memfold1.estimate"}, "actions")
     for action in actions:
         tap.check(action in interface, f"{action} in the interface's description")
 
