@@ -14,26 +14,32 @@
  * their unknown past is a third of them at most. */
 #define FREQUENT_FACTOR 2
 #define HASH_BITS       64
+#define SLOTS_MIN_COUNT 1024
 /* 1.96 standard deviations, and the rule of three. */
 #define DEVIATIONS_PERCENT 196
 #define UNSEEN_FACTOR      3
 
 typedef struct {
     guint64 hash;
-    guint64 count;            /* of all that is known */
-    guint64 held_count;       /* since it is held; 0: it is not */
-    guint64 held_unseen_most; /* may have come before that */
+    guint64 count;            /* of all that is known; 0: a free slot */
+    guint32 held_count;       /* since it is held; 0: it is not */
+    guint32 held_unseen_most; /* may have come before that */
 } Content;
 
+/* The table is an array of slots, probed one after the other from where the hash points: with a
+ * GHashTable and an allocation for each content, this would cost several times what reading does.
+ */
 struct _MfEstimate {
     guint sample_max_count;
     guint window_pages;
-    GHashTable *contents; /* set of Content, by hash */
+    Content *slots;
+    guint64 slots_count; /* a power of two */
+    guint64 contents_count;
     guint sampled_count;
     guint shift;
     guint64 pages; /* not of zeroes */
     guint64 zero_pages;
-    guint64 windows; /* begun */
+    guint32 windows; /* begun */
 };
 
 /* What the contents add up to. */
@@ -54,7 +60,8 @@ mf_estimate_new(guint sample_max_count, guint window_pages)
     estimate->sample_max_count = sample_max_count;
     estimate->window_pages = window_pages;
     estimate->windows = 1;
-    estimate->contents = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    estimate->slots_count = SLOTS_MIN_COUNT;
+    estimate->slots = g_new0(Content, estimate->slots_count);
     return estimate;
 }
 
@@ -62,7 +69,7 @@ void
 mf_estimate_free(MfEstimate *estimate)
 {
     if (estimate != NULL) {
-        g_hash_table_unref(estimate->contents);
+        g_free(estimate->slots);
         g_free(estimate);
     }
 }
@@ -73,18 +80,60 @@ is_sampled(const MfEstimate *estimate, const Content *content)
     return content->hash <= G_MAXUINT64 >> estimate->shift;
 }
 
-/* Whoever left the sample is only of use while held. */
-static gboolean
-leaves_sample(gpointer key, gpointer value G_GNUC_UNUSED, gpointer data)
+/* The slot of that hash, or the free one where it belongs.  Low bits tell where, since high ones
+ * are alike in the sample. */
+static Content *
+find_slot(const MfEstimate *estimate, guint64 hash)
 {
-    MfEstimate *estimate = data;
-    const Content *content = key;
+    guint64 mask = estimate->slots_count - 1;
+    guint64 at = hash & mask;
 
-    if (is_sampled(estimate, content)) {
-        estimate->sampled_count++;
-        return FALSE;
+    while (estimate->slots[at].count != 0 && estimate->slots[at].hash != hash) {
+        at = (at + 1) & mask;
     }
-    return content->held_count == 0;
+    return &estimate->slots[at];
+}
+
+/* Moves what is there to a table that is half full at most. */
+static void
+rebuild(MfEstimate *estimate)
+{
+    g_autofree Content *old = g_steal_pointer(&estimate->slots);
+    guint64 old_count = estimate->slots_count;
+
+    estimate->slots_count = SLOTS_MIN_COUNT;
+    while (estimate->slots_count < 2 * estimate->contents_count) {
+        estimate->slots_count *= 2;
+    }
+    estimate->slots = g_new0(Content, estimate->slots_count);
+    for (guint64 i = 0; i < old_count; i++) {
+        if (old[i].count != 0) {
+            *find_slot(estimate, old[i].hash) = old[i];
+        }
+    }
+}
+
+/* Forgets what is neither in the sample nor held. */
+static void
+forget_others(MfEstimate *estimate)
+{
+    estimate->sampled_count = 0;
+    estimate->contents_count = 0;
+    for (guint64 i = 0; i < estimate->slots_count; i++) {
+        Content *content = &estimate->slots[i];
+        gboolean sampled = is_sampled(estimate, content);
+
+        if (content->count == 0) {
+            continue;
+        }
+        if (!sampled && content->held_count == 0) {
+            content->count = 0;
+            continue;
+        }
+        estimate->contents_count++;
+        estimate->sampled_count += sampled ? 1 : 0;
+    }
+    rebuild(estimate);
 }
 
 static void
@@ -93,45 +142,46 @@ shrink_sample(MfEstimate *estimate)
     while (estimate->sampled_count > estimate->sample_max_count &&
            estimate->shift < HASH_BITS - 1) {
         estimate->shift++;
-        estimate->sampled_count = 0;
-        g_hash_table_foreach_remove(estimate->contents, leaves_sample, estimate);
+        forget_others(estimate);
     }
 }
 
-static gboolean
-is_let_go(gpointer key, gpointer value G_GNUC_UNUSED, gpointer data)
+static void
+end_window(MfEstimate *estimate)
 {
-    const MfEstimate *estimate = data;
-    Content *content = key;
+    for (guint64 i = 0; i < estimate->slots_count; i++) {
+        Content *content = &estimate->slots[i];
 
-    if (content->held_count + content->held_unseen_most > estimate->windows) {
-        return FALSE;
+        if ((guint64)content->held_count + content->held_unseen_most <= estimate->windows) {
+            content->held_count = 0;
+        }
     }
-    content->held_count = 0;
-    return !is_sampled(estimate, content);
+    forget_others(estimate);
+    estimate->windows++;
 }
 
 void
 mf_estimate_add_page(MfEstimate *estimate, guint64 hash)
 {
-    Content *content = g_hash_table_lookup(estimate->contents, &hash);
+    Content *content = find_slot(estimate, hash);
 
-    if (content == NULL) {
-        content = g_new0(Content, 1);
-        content->hash = hash;
-        g_hash_table_add(estimate->contents, content);
+    if (content->count == 0) {
+        *content = (Content){.hash = hash};
+        estimate->contents_count++;
         estimate->sampled_count += is_sampled(estimate, content) ? 1 : 0;
     }
     if (content->held_count == 0) {
         content->held_unseen_most = estimate->windows - 1;
     }
-    content->held_count++;
+    content->held_count += content->held_count < G_MAXUINT32 ? 1 : 0;
     content->count++;
     estimate->pages++;
+    if (estimate->contents_count > estimate->slots_count / 4 * 3) {
+        rebuild(estimate);
+    }
     shrink_sample(estimate);
     if (estimate->pages % estimate->window_pages == 0) {
-        g_hash_table_foreach_remove(estimate->contents, is_let_go, estimate);
-        estimate->windows++;
+        end_window(estimate);
     }
 }
 
@@ -148,14 +198,14 @@ add_content(const MfEstimate *estimate, const Content *content, Sums *sums)
     guint64 saved_pages = content->count - 1;
 
     sums->seen_pages += saved_pages;
-    if (content->held_count >= FREQUENT_FACTOR * estimate->windows) {
+    if (content->held_count >= (guint64)FREQUENT_FACTOR * estimate->windows) {
         sums->apart_low_pages += saved_pages;
         sums->apart_high_pages += saved_pages + (sampled ? 0 : content->held_unseen_most);
         return;
     }
     if (content->held_count > 0) {
         sums->others_most_count =
-            MAX(sums->others_most_count, content->held_count + content->held_unseen_most);
+            MAX(sums->others_most_count, (guint64)content->held_count + content->held_unseen_most);
     }
     if (sampled) {
         sums->sample_pages += saved_pages;
@@ -169,12 +219,11 @@ mf_estimate_get_result(const MfEstimate *estimate)
 {
     guint64 factor = G_GUINT64_CONSTANT(1) << estimate->shift;
     Sums sums = {.others_most_count = estimate->windows};
-    GHashTableIter iter;
-    gpointer content = NULL;
 
-    g_hash_table_iter_init(&iter, estimate->contents);
-    while (g_hash_table_iter_next(&iter, &content, NULL)) {
-        add_content(estimate, content, &sums);
+    for (guint64 i = 0; i < estimate->slots_count; i++) {
+        if (estimate->slots[i].count != 0) {
+            add_content(estimate, &estimate->slots[i], &sums);
+        }
     }
 
     /* Of each content the variance is saved^2 * (1 - p) / p, and its estimate is that / p. */
@@ -188,7 +237,7 @@ mf_estimate_get_result(const MfEstimate *estimate)
     guint64 high_pages = mf_add_sat(sums.apart_high_pages, mf_add_sat(others_pages, half_pages));
     guint64 apart_pages = sums.apart_low_pages + (sums.apart_high_pages - sums.apart_low_pages) / 2;
     /* What was seen of contents is there at least once. */
-    guint64 most_pages = estimate->pages - g_hash_table_size(estimate->contents);
+    guint64 most_pages = estimate->pages - estimate->contents_count;
 
     low_pages = CLAMP(low_pages, sums.seen_pages, most_pages);
     high_pages = CLAMP(high_pages, sums.seen_pages, most_pages);
