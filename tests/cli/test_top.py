@@ -41,7 +41,7 @@ def domain(number, name, **values):
 
 
 SCENARIO = {
-    "host": {"saved_bytes": 8 * MIB, "ksm_run": 1, "ksmd_cpu_permyriad": 320, "cpu_budget_permyriad": 1000,
+    "host": {"saved_bytes": 8 * MIB, "ksm_run": 1, "ksmd_cpu_permyriad": 320, "ksmd_budget_permyriad": 1000,
              "mem_total_bytes": 1000 * MIB, "mem_available_bytes": 400 * MIB, "pages_to_scan_pages": 5000,
              "sleep_msec": 20},
     "reasons": [["domains", "3 domains can merge", ""]],
