@@ -4,9 +4,9 @@
 # The test tiers.  Builds count as tests too.  Every tier leaves its results as TAP or as meson's log
 # in one folder, and tests/lib/results.py makes the last line and the exit status of them.
 
-MF_TIERS="style unit fake daemon qemu demo kernel"
+MF_TIERS="style unit fake daemon qemu demo kernel kernel-speed"
 # Tiers that run only when they are named: they build more kernels, and the last two run for long.
-MF_TIERS_MORE="kernel-cost kernel-speed kernel-kasan kernel-long"
+MF_TIERS_MORE="kernel-cost kernel-kasan kernel-long"
 # Tiers that need a build of memfold.
 MF_TIERS_MESON="unit fake daemon qemu demo"
 # Tiers that are run in the clang and the sanitizer build as well; the others need the machine.
