@@ -89,14 +89,17 @@ sleep_msec(const MfConfig *config, MfPace pace)
                                 : config->sleep_msec;
 }
 
-/* So many pages, with a sleep behind them, take that share of a CPU. */
+/* So many pages, with the sleep of the present pace behind them, take that share of a CPU. */
 static guint64
-pages_for(guint64 sleep_usec, guint64 budget_permyriad, guint64 page_cost_nsec)
+pages_for(const MfConfig *config, const MfMemory *memory, guint64 budget_permyriad)
 {
+    guint64 sleep_usec = sleep_msec(config, memory->pacing.pace) * 1000ULL;
     guint64 share = MIN(budget_permyriad, SHARE_MAX_PERMYRIAD);
     guint64 busy_usec = mf_mul_div(sleep_usec, share, MF_PERMYRIAD - share);
 
-    return mf_mul_div(busy_usec, 1000, page_cost_nsec);
+    return mf_mul_div(busy_usec, 1000,
+                      memory->page_cost_nsec.known ? memory->page_cost_nsec.value
+                                                   : COST_GUESS_NSEC);
 }
 
 /* A new rate in the light of what ksmd used at the present one. */
@@ -110,8 +113,7 @@ corrected_rate(const MfConfig *config, guint64 present_pages, guint64 budget, Mf
         return present_pages;
     }
     if (memory->page_cost_nsec.known) {
-        return pages_for(sleep_msec(config, memory->pacing.pace) * 1000ULL, budget,
-                         memory->page_cost_nsec.value);
+        return pages_for(config, memory, budget);
     }
     guint64 wanted_pages =
         used == 0 ? mf_mul_sat(present_pages, 2) : mf_mul_div(present_pages, budget, used);
@@ -136,9 +138,7 @@ scan_rate(const MfConfig *config, const MfHost *host, MfMemory *memory, gboolean
         gboolean first = memory->last_budget_permyriad == 0;
         /* Whoever had ksmd running before has a rate that is measured first. */
         if (!first || host->run.value == 0) {
-            wanted_pages = pages_for(sleep_msec(config, memory->pacing.pace) * 1000ULL, budget,
-                                     memory->page_cost_nsec.known ? memory->page_cost_nsec.value
-                                                                  : COST_GUESS_NSEC);
+            wanted_pages = pages_for(config, memory, budget);
         }
         memory->last_budget_permyriad = budget;
         *ret_reason =

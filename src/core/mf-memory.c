@@ -26,16 +26,13 @@ mf_memory_free(MfMemory *memory)
 MfMemory *
 mf_memory_copy(const MfMemory *memory)
 {
-    MfMemory *copy = mf_memory_new();
-    GHashTable *holds = copy->start_holds;
+    MfMemory *copy = g_memdup2(memory, sizeof(*memory));
     GHashTableIter iter;
     gpointer uuid;
     gpointer deadline;
 
-    mf_pacing_clear(&copy->pacing);
-    *copy = *memory;
     mf_pacing_copy(&memory->pacing, &copy->pacing);
-    copy->start_holds = holds;
+    copy->start_holds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_hash_table_iter_init(&iter, memory->start_holds);
     while (g_hash_table_iter_next(&iter, &uuid, &deadline)) {
         mf_memory_hold(copy, uuid, *(gint64 *)deadline);

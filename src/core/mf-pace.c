@@ -193,11 +193,10 @@ note_pressure(const MfConfig *config, const MfHost *host, MfPacing *pacing)
 static guint64
 worth_bytes(const MfConfig *config, const MfHost *host)
 {
-    guint64 looked_at_pages = 0;
+    guint64 merged_pages =
+        mf_add_sat(host->pages_shared_pages.value, host->pages_sharing_pages.value);
+    guint64 looked_at_pages = mf_add_sat(merged_pages, host->pages_unshared_pages.value);
 
-    looked_at_pages = mf_add_sat(looked_at_pages, host->pages_shared_pages.value);
-    looked_at_pages = mf_add_sat(looked_at_pages, host->pages_sharing_pages.value);
-    looked_at_pages = mf_add_sat(looked_at_pages, host->pages_unshared_pages.value);
     return MAX(mf_mul_div(mf_mul_sat(looked_at_pages, host->page_size_bytes),
                           config->converged_permyriad, MF_PERMYRIAD),
                host->page_size_bytes);
