@@ -6,8 +6,10 @@
  * without a time limit of its own.  So everything here stands under one monotonic deadline, a timer
  * stands behind the deadline, and the hook never calls libvirt.  It writes nothing on stdout, since
  * for `migrate` and `restore` libvirt takes that for a new domain XML.  It exits 0 whatever
- * happens: a failing `reconnect` or `started` hook makes libvirt kill a guest that runs.  What went
- * wrong is one line on stderr.
+ * happens, since a failing `reconnect` or `started` hook makes libvirt kill a guest that runs; with
+ * one exception: `prepare`, of a domain that must not start.  That is when memfoldd says so, or
+ * when it can't be asked and memfold.conf says that nothing starts then; the hook reads that by
+ * itself. What went wrong is one line on stderr.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,9 +25,11 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "../src/core/mf-config.h"
 #include "../src/core/mf-error.h"
 #include "../src/core/mf-names.h"
 #include "../src/core/mf-text.h"
+#include "../src/io/mf-configfile.h"
 #include "mf-build.h"
 #include "mf-hook-args.h"
 
@@ -35,18 +39,26 @@
 #define TIMER_RESERVE_MSEC 30
 #define ANSWER_MAX_BYTES   4096
 
+#define GOES_ON "the domain goes on"
+#define STAYS_OFF                                                                                  \
+    "the domain is not started, as memfold.conf asks: start memfoldd, or set "                     \
+    "refuse-without-daemon=false there"
+
 /* Whether the one line on stderr is written. */
 static volatile sig_atomic_t complained;
+
+/* Whether a domain starts although nobody could be asked; what the handler below goes by. */
+static volatile sig_atomic_t starts_unasked = TRUE;
 
 /* Ends the process the way libvirt must see it.  Asks the kernel itself: it may interrupt anything,
  * the sanitizers' own code, whose locks they take in write() and _exit(), included. */
 __attribute__((no_sanitize("address", "undefined"))) static void
 leave_at_once(int signal_number)
 {
-    static const char late[] =
-        "memfold-hook: out of time; the domain goes on without memfoldd knowing\n";
-    static const char fault[] =
-        "memfold-hook: internal error; the domain goes on without memfoldd knowing\n";
+    static const char late[] = "memfold-hook: out of time";
+    static const char fault[] = "memfold-hook: internal error";
+    static const char open_end[] = "; the domain goes on without memfoldd knowing\n";
+    static const char closed_end[] = "; " STAYS_OFF "\n";
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
     const struct timespec now = {0};
 
@@ -58,8 +70,13 @@ leave_at_once(int signal_number)
         } else {
             syscall(SYS_write, STDERR_FILENO, fault, sizeof fault - 1);
         }
+        if (starts_unasked) {
+            syscall(SYS_write, STDERR_FILENO, open_end, sizeof open_end - 1);
+        } else {
+            syscall(SYS_write, STDERR_FILENO, closed_end, sizeof closed_end - 1);
+        }
     }
-    syscall(SYS_exit_group, EXIT_SUCCESS);
+    syscall(SYS_exit_group, starts_unasked ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 /* A crash is an exit 0 too, also one with the stack used up; and time runs out even inside a
@@ -218,7 +235,7 @@ send_all(int fd, const char *text, gint64 deadline_usec, GError **error)
 
 /* Reads the daemon's line and understands it. */
 static gboolean
-receive_answer(int fd, gint64 deadline_usec, GError **error)
+receive_answer(int fd, gint64 deadline_usec, char **ret_refusal, GError **error)
 {
     g_autoptr(GString) answer = g_string_new(NULL);
     gboolean end = FALSE;
@@ -229,11 +246,12 @@ receive_answer(int fd, gint64 deadline_usec, GError **error)
             return FALSE;
         }
     }
-    return mf_hook_answer_check(answer->str, strcspn(answer->str, "\n"), error);
+    return mf_hook_answer_check(answer->str, strcspn(answer->str, "\n"), ret_refusal, error);
 }
 
+/* ret_refusal: see mf_hook_answer_check(). */
 static gboolean
-tell_daemon(const MfHookArgs *args, gint64 deadline_usec, GError **error)
+tell_daemon(const MfHookArgs *args, gint64 deadline_usec, char **ret_refusal, GError **error)
 {
     g_autoptr(GString) xml = NULL;
     g_autoptr(MfDomxml) domxml = NULL;
@@ -257,25 +275,91 @@ tell_daemon(const MfHookArgs *args, gint64 deadline_usec, GError **error)
     if (fd < 0) {
         return FALSE;
     }
-    told = send_all(fd, message, deadline_usec, error) && receive_answer(fd, deadline_usec, error);
+    told = send_all(fd, message, deadline_usec, error) &&
+           receive_answer(fd, deadline_usec, ret_refusal, error);
     close(fd);
     return told;
 }
 
+/* Whether memfold.conf says that nothing starts while memfoldd can't be asked.  A file that can't
+ * be read, or is wrong, says nothing. */
+static gboolean
+may_start_unasked(const char *config_path, GError **error)
+{
+    g_autoptr(MfConfig) config = mf_configfile_load(config_path, error);
+
+    return config == NULL || config->admission != MF_ADMISSION_ENFORCE ||
+           !config->admission_refuses;
+}
+
 /* One line on stderr and in the system's log: libvirt shows stderr only of a hook that fails. */
 static void
-complain(const MfHookArgs *args, const GError *problem)
+complain(const char *text)
 {
-    g_autofree char *name = mf_text_printable(args->name, 256);
-    g_autofree char *operation = mf_text_printable(args->operation, 32);
-    g_autofree char *text = mf_text_printable(problem->message, 1024);
-    g_autofree char *line =
-        g_strdup_printf("domain \"%s\", %s: %s; the domain goes on", name, operation, text);
+    g_autofree char *line = mf_text_printable(text, 2048);
 
     complained = TRUE;
     fprintf(stderr, "memfold-hook: %s\n", line);
     openlog("memfold-hook", LOG_PID, LOG_DAEMON);
     syslog(LOG_WARNING, "%s", line);
+}
+
+static void
+complain_of(const MfHookArgs *args, const char *problem, const char *consequence)
+{
+    g_autofree char *name = mf_text_printable(args->name, 256);
+    g_autofree char *operation = mf_text_printable(args->operation, 32);
+    g_autofree char *cut = mf_text_printable(problem, 1024);
+    g_autofree char *text =
+        g_strdup_printf("domain \"%s\", %s: %s; %s", name, operation, cut, consequence);
+
+    complain(text);
+}
+
+/* memfoldd could not be asked.  Returns the exit status. */
+static int
+end_unasked(const MfHookArgs *args, const GError *problem, const GError *config_problem)
+{
+    if (!starts_unasked) {
+        complain_of(args, problem->message, STAYS_OFF);
+        return EXIT_FAILURE;
+    }
+    if (config_problem != NULL) {
+        g_autofree char *both = g_strdup_printf("%s; the configuration can't be read either (%s)",
+                                                problem->message, config_problem->message);
+        complain_of(args, both, GOES_ON);
+    } else {
+        complain_of(args, problem->message, GOES_ON);
+    }
+    return EXIT_SUCCESS;
+}
+
+/* Tells the daemon.  Returns the exit status. */
+static int
+serve(const MfHookArgs *args, gint64 deadline_usec)
+{
+    gboolean may_refuse = mf_hook_operation_may_refuse(args->operation);
+    g_autofree char *refusal = NULL;
+    g_autoptr(GError) config_error = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (may_refuse) {
+        starts_unasked = may_start_unasked(args->config_path, &config_error);
+    }
+    if (!tell_daemon(args, deadline_usec, &refusal, &error)) {
+        return end_unasked(args, error, config_error);
+    }
+    if (refusal != NULL && may_refuse) {
+        starts_unasked = FALSE;
+        complain(refusal);
+        return EXIT_FAILURE;
+    }
+    if (refusal != NULL) {
+        complain_of(args, refusal, GOES_ON);
+    }
+    /* Whatever happens from here on, memfoldd was asked. */
+    starts_unasked = TRUE;
+    return EXIT_SUCCESS;
 }
 
 int
@@ -291,13 +375,11 @@ main(int argc, char **argv)
         printf("memfold-hook %s\n", MF_VERSION);
         return EXIT_SUCCESS;
     }
-    if (!mf_hook_args_parse(argc, argv, MF_RUNTIME_DIR "/" MF_HOOK_SOCKET_NAME, &args, &error)) {
-        complain(&args, error);
+    if (!mf_hook_args_parse(argc, argv, MF_RUNTIME_DIR "/" MF_HOOK_SOCKET_NAME, MF_CONFIG_FILE,
+                            &args, &error)) {
+        complain_of(&args, error->message, GOES_ON);
         return EXIT_SUCCESS;
     }
-    if (mf_hook_operation_is_forwarded(args.operation) &&
-        !tell_daemon(&args, deadline_usec, &error)) {
-        complain(&args, error);
-    }
-    return EXIT_SUCCESS;
+    return mf_hook_operation_is_forwarded(args.operation) ? serve(&args, deadline_usec)
+                                                          : EXIT_SUCCESS;
 }

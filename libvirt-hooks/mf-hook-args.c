@@ -17,6 +17,7 @@ static const char *const forwarded[] = {
 /* mf_policy_from_xml() reads 4096 bytes; one more is enough to be refused. */
 #define POLICY_SENT_MAX_BYTES 4097
 #define WORD_MAX_BYTES        64
+#define SENTENCE_MAX_BYTES    1500
 
 gboolean
 mf_hook_operation_is_forwarded(const char *operation)
@@ -30,15 +31,26 @@ mf_hook_operation_is_forwarded(const char *operation)
 }
 
 gboolean
+mf_hook_operation_may_refuse(const char *operation)
+{
+    return strcmp(operation, "prepare") == 0;
+}
+
+gboolean
 mf_hook_args_parse(int argc, char *const *argv, const char *default_socket_path,
-                   MfHookArgs *ret_args, GError **error)
+                   const char *default_config_path, MfHookArgs *ret_args, GError **error)
 {
     const char *socket_path = default_socket_path;
+    const char *config_path = default_config_path;
     int first = 1;
 
-    if (argc == 7 && strcmp(argv[1], "--socket") == 0) {
+    if (argc >= 7 && strcmp(argv[1], "--socket") == 0) {
         socket_path = argv[2];
         first = 3;
+    }
+    if (argc == 9 && first == 3 && strcmp(argv[3], "--config") == 0) {
+        config_path = argv[4];
+        first = 5;
     }
     if (argc < first + 2) {
         g_set_error(error, MF_ERROR, MF_ERROR_INVALID,
@@ -51,6 +63,7 @@ mf_hook_args_parse(int argc, char *const *argv, const char *default_socket_path,
         .suboperation = argc > first + 2 ? argv[first + 2] : "-",
         .extra = argc > first + 3 ? argv[first + 3] : "-",
         .socket_path = socket_path,
+        .config_path = config_path,
     };
     return TRUE;
 }
@@ -109,6 +122,11 @@ mf_hook_message_new(const MfHookArgs *args, const MfDomxml *domxml, GError **err
     append_member(json, "uuid", domxml->uuid, WORD_MAX_BYTES);
     g_string_append_printf(json, ",\"nosharepages\":%s", domxml->nosharepages ? "true" : "false");
     append_member(json, "memory", mf_memory_kind_to_string(domxml->memory_kind), WORD_MAX_BYTES);
+    /* JSON's integers are the daemon's gint64; no host has more. */
+    if (domxml->memory_bytes.known && domxml->memory_bytes.value <= G_MAXINT64) {
+        g_string_append_printf(json, ",\"memory_bytes\":%" G_GUINT64_FORMAT,
+                               domxml->memory_bytes.value);
+    }
     if (domxml->policy_xml != NULL) {
         append_member(json, "policy", domxml->policy_xml, POLICY_SENT_MAX_BYTES);
     }
@@ -123,12 +141,11 @@ mf_hook_message_new(const MfHookArgs *args, const MfDomxml *domxml, GError **err
     return g_string_free(g_steal_pointer(&json), FALSE);
 }
 
-/* The words of a refusal, or NULL when text is none.  No JSON reader: the daemon writes this line,
- * and what it does not look like is shown as it came. */
+/* The words of an answer that begins with head, or NULL when text is none such.  No JSON reader:
+ * the daemon writes this line, and what it does not look like is shown as it came. */
 static char *
-refusal_words(const char *text)
+words_after(const char *text, const char *head)
 {
-    static const char head[] = "{\"ok\":false,\"error\":\"";
     static const char tail[] = "\"}";
     gsize length_bytes = strlen(text);
     gsize n_backslashes = 0;
@@ -146,17 +163,24 @@ refusal_words(const char *text)
 }
 
 gboolean
-mf_hook_answer_check(const char *line, gsize length_bytes, GError **error)
+mf_hook_answer_check(const char *line, gsize length_bytes, char **ret_refusal, GError **error)
 {
     g_autofree char *text = g_strndup(line, length_bytes);
+    g_autofree char *refusal = NULL;
     g_autofree char *words = NULL;
     g_autofree char *printable = NULL;
 
+    *ret_refusal = NULL;
     g_strchomp(text);
     if (g_str_has_prefix(text, "{\"ok\":true")) {
         return TRUE;
     }
-    words = refusal_words(text);
+    refusal = words_after(text, "{\"ok\":false,\"refused\":\"");
+    if (refusal != NULL) {
+        *ret_refusal = mf_text_printable(refusal, SENTENCE_MAX_BYTES);
+        return TRUE;
+    }
+    words = words_after(text, "{\"ok\":false,\"error\":\"");
     if (words != NULL) {
         printable = mf_text_printable(words, 512);
         g_set_error(error, MF_ERROR, MF_ERROR_FAILED, "memfoldd says: %s", printable);

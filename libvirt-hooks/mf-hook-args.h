@@ -20,17 +20,23 @@ typedef struct {
     const char *suboperation;
     const char *extra;
     const char *socket_path;
+    const char *config_path;
 } MfHookArgs;
 
 /*
  * Reads "NAME OP SUBOP EXTRA" (libvirt: docs/hooks, "/etc/libvirt/hooks/qemu"), or for tests
- * "--socket PATH NAME OP SUBOP EXTRA".  libvirt always gives four words, so that a domain called
- * "--socket" is still a domain.  argv stays the caller's and must outlive ret_args.
+ * "--socket PATH NAME OP SUBOP EXTRA", with "--config FILE" after PATH if need be.  libvirt always
+ * gives four words, so that a domain called "--socket" is still a domain.  argv stays the caller's
+ * and must outlive ret_args.
  *
  * Errors: MF_ERROR_INVALID when there are fewer words than NAME and OP.
  */
 gboolean mf_hook_args_parse(int argc, char *const *argv, const char *default_socket_path,
-                            MfHookArgs *ret_args, GError **error);
+                            const char *default_config_path, MfHookArgs *ret_args, GError **error);
+
+/* Whether the hook may fail at an operation, which stops the domain's start, restore or migration
+ * here.  At others libvirt pays no heed, or kills a guest that runs. */
+gboolean mf_hook_operation_may_refuse(const char *operation);
 
 /* Whether the daemon wants to hear of an operation.  Of the others the hook says nothing. */
 gboolean mf_hook_operation_is_forwarded(const char *operation);
@@ -45,6 +51,8 @@ gboolean mf_hook_operation_is_forwarded(const char *operation);
  */
 char *mf_hook_message_new(const MfHookArgs *args, const MfDomxml *domxml, GError **error);
 
-/* Understands the daemon's line.  Errors: MF_ERROR_FAILED with the daemon's own words when it says
- * no, MF_ERROR_INVALID when it is no answer. */
-gboolean mf_hook_answer_check(const char *line, gsize length_bytes, GError **error);
+/* Understands the daemon's line.  TRUE also when the daemon says that the domain must not start;
+ * its sentence is then in ret_refusal, to g_free(), and else NULL.  Errors: MF_ERROR_FAILED with
+ * the daemon's own words when it says no to the message, MF_ERROR_INVALID when it is no answer. */
+gboolean mf_hook_answer_check(const char *line, gsize length_bytes, char **ret_refusal,
+                              GError **error);

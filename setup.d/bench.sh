@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The benchmarks: `./setup bench kernel` measures what ksmd spends, on a stock kernel and on ours, and prints
-# the table of targets. It takes the kernels of the tier kernel-speed, and the same two as programs of the host
+# The benchmarks. `./setup bench governor` compares memfold with others who set ksmd's rate (governor.sh);
+# `./setup bench kernel` measures what ksmd spends, on a stock kernel and on ours, and prints the table of targets. It takes the kernels of the tier kernel-speed, and the same two as programs of the host
 # (UML), which are kept in the cache under the hash of what they are made of. `--locks` is another measure, with
 # two more kernels: for how long ksmd keeps others from running.
 
@@ -27,18 +27,9 @@ uml_ready() {
     source_unpack Linux "$work/src"
     uml_build_one stock "$work"
     run_logged uml-series "read the log; a patch that does not apply is named there" \
-        "Linux: applying the series" uml_apply_series "$work/src"
+        "Linux: applying the series" kernel_apply_series "$work/src"
     uml_build_one patched "$work"
     setsid rm -rf "$work" >/dev/null 2>&1 {MF_LOCK_FD}>&- &
-}
-
-# uml_apply_series SRCDIR
-uml_apply_series() {
-    local patch
-    while read -r patch; do
-        printf '%s\n' "$patch"
-        patch --batch --silent --fuzz=0 --strip=1 --directory="$1" <"$MF_TOP/kernel/$patch" || return 1
-    done < <(kernel_series)
 }
 
 # uml_build_one VARIANT WORK
@@ -66,14 +57,21 @@ bench_locks() {
         --patched "$(kernel_dir locks)" "$@"
 }
 
-# cmd_bench kernel [--full] [--locks] [--output DIR] [OPTION...]: what is not known here is for bench.py, or for
-# locks.py.
 cmd_bench() {
+    local name=${1:-}
+    [ $# -eq 0 ] || shift
+    case $name in
+    kernel | governor) "bench_$name" "$@" ;;
+    *) die "there is no benchmark \"$name\"" "./setup bench kernel, or ./setup bench governor" ;;
+    esac
+}
+
+# bench_kernel [--full] [--locks] [--output DIR] [OPTION...]: what is not known here is for bench.py, or for
+# locks.py.
+bench_kernel() {
     local size=quick locks=false output
     local -a options=()
     output=$MF_CACHE/bench/$(date +%Y%m%d-%H%M%S)
-    [ "${1:-}" = kernel ] || die "there is no benchmark \"${1:-}\"" "./setup bench kernel"
-    shift
     while [ $# -gt 0 ]; do
         case $1 in
         --full) size=full ;;

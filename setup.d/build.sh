@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Building memfold, in build/KIND of the tree: gcc (the one that runs), clang, and asan (gcc with the
-# address and undefined-behaviour sanitizers).  Warnings are errors in all of them.
+# Building memfold, in build/KIND of the tree: gcc (the one that runs), clang, asan (gcc with the
+# address and undefined-behaviour sanitizers), and fuzz (the fuzz targets alone).  Warnings are errors
+# in all of them.
 
 build_dir() {
     printf '%s/build/%s' "$MF_TOP" "$1"
@@ -15,6 +16,7 @@ build_configure() {
     dir=$(build_dir "$kind")
     case $kind in
     clang) compiler=clang ;;
+    fuzz) compiler=clang; options+=(-Dfuzz=true) ;;
     asan) options+=('-Db_sanitize=address,undefined' -Db_lundef=false) ;;
     esac
     if command -v ccache >/dev/null; then
@@ -28,7 +30,11 @@ build_compile() {
     local kind=$1 dir
     dir=$(build_dir "$kind")
     [ -e "$dir/build.ninja" ] || build_configure "$kind" || return
-    ninja -C "$dir" -j "$MF_JOBS"
+    if [ "$kind" = fuzz ]; then
+        ninja -C "$dir" -j "$MF_JOBS" fuzz-targets
+    else
+        ninja -C "$dir" -j "$MF_JOBS"
+    fi
 }
 
 build_memfold() {

@@ -25,6 +25,15 @@ kernel_series() {
     sed 's/[[:space:]]*#.*//; /^$/d' "$MF_TOP/kernel/series"
 }
 
+# kernel_apply_series SRCDIR
+kernel_apply_series() {
+    local patch
+    while read -r patch; do
+        printf '%s\n' "$patch"
+        patch --batch --silent --fuzz=0 --strip=1 --directory="$1" <"$MF_TOP/kernel/$patch" || return 1
+    done < <(kernel_series)
+}
+
 # kernel_key VARIANT: the hash of everything that decides what that build is. What the message of a patch
 # says makes no other kernel.
 kernel_key() {
@@ -106,7 +115,8 @@ kernel_build_one() {
 kernels_of() {
     case $1 in
     kernel) echo stock patched ;;
-    kernel-cost | kernel-speed) echo bench-stock bench ;;
+    kernel-cost | kernel-speed | stack*) echo bench-stock bench ;;
+    storm) echo bench ;;
     *) echo kasan ;;
     esac
 }

@@ -4,11 +4,11 @@
 # The test tiers.  Builds count as tests too.  Every tier leaves its results as TAP or as meson's log
 # in one folder, and tests/lib/results.py makes the last line and the exit status of them.
 
-MF_TIERS="style unit fake daemon qemu demo kernel kernel-speed"
+MF_TIERS="style unit fake fuzz daemon qemu demo kernel kernel-speed stack"
 # Tiers that run only when they are named: they build more kernels, and the last two run for long.
-MF_TIERS_MORE="kernel-cost kernel-kasan kernel-long"
+MF_TIERS_MORE="kernel-cost kernel-kasan kernel-long storm stack-long package"
 # Tiers that need a build of memfold.
-MF_TIERS_MESON="unit fake daemon qemu demo"
+MF_TIERS_MESON="unit fake fuzz daemon qemu demo"
 # Tiers that are run in the clang and the sanitizer build as well; the others need the machine.
 MF_TIERS_EVERY_BUILD="unit fake daemon"
 MF_TIER_LIMIT_SEC=2400
@@ -26,7 +26,7 @@ cmd_test() {
     MF_RESULTS=$MF_CACHE/results/$(date +%Y%m%d-%H%M%S)-$$
     mkdir -p "$MF_RESULTS"
     find "$MF_CACHE/results" -mindepth 1 -maxdepth 1 -mtime +3 -exec rm -rf {} +
-    if any_of "$MF_TIERS_MESON" "${tiers[@]}"; then
+    if any_of "$MF_TIERS_MESON storm stack stack-long" "${tiers[@]}"; then
         test_builds "${tiers[@]}"
     fi
     cache_unlock
@@ -35,6 +35,10 @@ cmd_test() {
         case $tier in
         style) test_tier_style ;;
         kernel*) test_tier_kernel "$tier" ;;
+        storm) test_tier_storm ;;
+        package) test_tier_package ;;
+        stack) test_tier_stack stack ;;
+        stack-long) test_tier_stack stack-long --long ;;
         *) test_tier_meson "$tier" ;;
         esac
     done
@@ -53,16 +57,17 @@ any_of() {
 
 # test_needs TIER...: packages, QEMU, guests and kernels, as far as the tiers ask for them.
 test_needs() {
-    if any_of "qemu demo" "$@"; then
+    if any_of "qemu demo stack stack-long" "$@"; then
         packages_install build qemu run test
         qemu_ready
         guest_ready
         apparmor_ready
-    elif any_of "$MF_TIERS_MESON" "$@"; then
+    elif any_of "$MF_TIERS_MESON storm" "$@"; then
         packages_install build run test
     elif any_of style "$@"; then
         packages_install build test
     fi
+    ! any_of package "$@" || test_package_build
     test_kernels "$@"
 }
 
@@ -71,7 +76,7 @@ test_kernels() {
     local tier variant wanted=" "
     local -a variants=()
     for tier in "$@"; do
-        [[ $tier != kernel* ]] || wanted+="$(kernels_of "$tier") "
+        [[ $tier != kernel* && $tier != storm && $tier != stack* ]] || wanted+="$(kernels_of "$tier") "
     done
     for variant in stock bench-stock patched bench kasan; do
         [[ $wanted != *" $variant "* ]] || variants+=("$variant")
@@ -79,6 +84,14 @@ test_kernels() {
     [ ${#variants[@]} -gt 0 ] || return 0
     packages_install kernel
     kernel_ready "${variants[@]}"
+}
+
+# test_tier_storm: all guests of a host with too little memory rewrite it, with memfoldd and without.
+test_tier_storm() {
+    try_logged test-storm "tests: storm" timeout "$MF_TIER_LIMIT_SEC" "$MF_TOP/tests/storm/run.py" \
+        --kernel "$(kernel_dir bench)" --memfoldd "$(build_dir gcc)/src/daemon/memfoldd" \
+        --tap "$MF_RESULTS/storm.tap" || true
+    [ -e "$MF_RESULTS/storm.tap" ] || test_report storm-run 1 "the storm runs to its end" "$MF_LOGS/test-storm.log"
 }
 
 # test_report NAME STATUS TEXT [LOG]: one TAP result of setup's own; a failure shows the log's end.
@@ -117,14 +130,9 @@ test_suites_known() {
 
 # test_kinds TIER...: the builds that the tiers run in.
 test_kinds() {
-    local tier
-    echo gcc
-    for tier in "$@"; do
-        if any_of "$MF_TIERS_EVERY_BUILD" "$tier"; then
-            printf 'clang\nasan\n'
-            return
-        fi
-    done
+    [ "$*" = fuzz ] || echo gcc
+    ! any_of "$MF_TIERS_EVERY_BUILD" "$@" || printf 'clang\nasan\n'
+    ! any_of fuzz "$@" || echo fuzz
 }
 
 test_tier_style() {

@@ -1,62 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `memfold estimate`: what merging would save, before it is on. */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "mf-cli-json.h"
+#include "mf-cli-wait.h"
 #include "mf-cli.h"
 #include "mf-table.h"
 #include "mf-text.h"
 
-#define MIB_BYTES          (G_GUINT64_CONSTANT(1024) * 1024)
-#define RATE_MIB           256
-#define RATE_MAX_MIB       (1024 * 1024)
-#define PROGRESS_WAIT_USEC (2 * G_USEC_PER_SEC)
-#define PERMYRIAD_PERCENT  100
+#define MIB_BYTES    (G_GUINT64_CONSTANT(1024) * 1024)
+#define RATE_MIB     256
+#define RATE_MAX_MIB (1024 * 1024)
 
 static const MfColumn columns[] = {
     {"MERGING", 24, FALSE}, {"GROUP", 16, FALSE}, {"READ", 0, TRUE}, {"ZEROES", 0, TRUE},
     {"SAVES", 0, TRUE},     {"FROM", 0, TRUE},    {"TO", 0, TRUE},
 };
 
-/* What is shown to a person who waits. */
-typedef struct {
-    gint64 begun_usec;
-    gboolean is_shown;
-} Wait;
-
-static void
-on_progress(guint done_permyriad, gpointer data)
-{
-    Wait *wait = data;
-
-    if (g_get_monotonic_time() - wait->begun_usec >= PROGRESS_WAIT_USEC) {
-        wait->is_shown = TRUE;
-        fprintf(stderr, "\rreading memory: %3u %%", done_permyriad / PERMYRIAD_PERCENT);
-        fflush(stderr);
-    }
-}
-
-static void
-wait_end(const Wait *wait)
-{
-    if (wait->is_shown) {
-        fprintf(stderr, "\r%24s\r", "");
-    }
-}
-
 static MemfoldEstimate *
 ask(char **names, guint64 rate_bytes, GError **error)
 {
-    Wait wait = {g_get_monotonic_time(), FALSE};
+    MfCliWait wait;
+    MemfoldProgress progress = mf_cli_wait_begin(&wait, "reading memory");
     g_autoptr(MemfoldClient) client = memfold_client_new(error);
     MemfoldEstimate *estimate = NULL;
 
     if (client != NULL) {
-        estimate =
-            memfold_client_estimate(client, (const char *const *)names, rate_bytes,
-                                    isatty(STDERR_FILENO) ? on_progress : NULL, &wait, error);
-        wait_end(&wait);
+        estimate = memfold_client_estimate(client, (const char *const *)names, rate_bytes, progress,
+                                           &wait, error);
+        mf_cli_wait_end(&wait);
     }
     return estimate;
 }

@@ -4,16 +4,34 @@
 
 #include "mf-cli-json.h"
 #include "mf-cli.h"
+#include "mf-units.h"
+
+/* What takes memory of a domain has a number of bytes, all else a value before and one after. */
+static char *
+describe_action(const MemfoldFigures *action)
+{
+    const char *kind = mf_cli_word(action, "kind");
+    gboolean of_knob = g_str_equal(kind, "knob");
+    const char *from = memfold_figures_get_string(action, "from");
+    guint64 bytes;
+
+    if (memfold_figures_get_uint64(action, "bytes", &bytes)) {
+        g_autofree char *text = mf_format_bytes(bytes);
+        return g_strdup_printf("domain %s: %s %s", mf_cli_word(action, "name"), kind, text);
+    }
+    /* A group and a word for the kernel are not the domain's mode. */
+    const char *of = g_str_equal(kind, "group")   ? "merge group "
+                     : g_str_equal(kind, "flags") ? "ksm flags "
+                                                  : "";
+    return g_strdup_printf("%s %s: %s%s -> %s", of_knob ? "ksm" : "domain",
+                           mf_cli_word(action, of_knob ? "knob" : "name"), of,
+                           from != NULL ? from : "unknown", mf_cli_word(action, "to"));
+}
 
 static void
 print_action(const MemfoldFigures *action)
 {
-    gboolean of_knob = g_str_equal(mf_cli_word(action, "kind"), "knob");
-    const char *from = memfold_figures_get_string(action, "from");
-    g_autofree char *line =
-        g_strdup_printf("%s %s: %s -> %s", of_knob ? "ksm" : "domain",
-                        mf_cli_word(action, of_knob ? "knob" : "name"),
-                        from != NULL ? from : "unknown", mf_cli_word(action, "to"));
+    g_autofree char *line = describe_action(action);
 
     mf_cli_print_line("", line);
     mf_cli_print_reasons(action);

@@ -6,7 +6,8 @@
 #include "mf-cli.h"
 
 /* Reasons that tell how it is, and not that something stands against merging. */
-static const char *const good_codes[] = {"policy", "domains", "boost", "steady", "resting", NULL};
+static const char *const good_codes[] = {"policy",  "domains",   "boost", "steady",
+                                         "resting", "admission", NULL};
 
 static gboolean
 all_good(const MemfoldFigures *figures)

@@ -47,6 +47,39 @@ check_domain(GPtrArray *checks, const MemfoldFigures *domain)
     }
 }
 
+/* Whether an earlier check of that name found all well. */
+static gboolean
+is_ok(const GPtrArray *checks, const char *name)
+{
+    for (guint i = 0; i < checks->len; i++) {
+        const MfCheck *check = g_ptr_array_index(checks, i);
+
+        if (g_str_equal(check->name, name)) {
+            return check->state == MF_CHECK_OK;
+        }
+    }
+    return FALSE;
+}
+
+/* A daemon that nobody asks at a start refuses nobody. */
+static void
+check_admission(GPtrArray *checks, const MemfoldFigures *host)
+{
+    const char *admission = memfold_figures_get_string(host, "admission");
+
+    if (admission == NULL) {
+        return;
+    }
+    if (g_str_equal(admission, "off") || is_ok(checks, "hook")) {
+        mf_doctor_add(checks, "admission", MF_CHECK_OK, FALSE, g_strdup(admission), NULL);
+    } else {
+        mf_doctor_add(
+            checks, "admission", MF_CHECK_WARN, FALSE,
+            g_strdup_printf("admission=%s, but without the hook no start is checked", admission),
+            "install memfold's hook, then restart libvirtd once");
+    }
+}
+
 void
 mf_doctor_check_daemon(GPtrArray *checks, const MemfoldDescription *description,
                        const char *problem)
@@ -63,6 +96,7 @@ mf_doctor_check_daemon(GPtrArray *checks, const MemfoldDescription *description,
                   g_strdup_printf("memfoldd runs and knows %" G_GSIZE_FORMAT " domain%s", n_domains,
                                   n_domains == 1 ? "" : "s"),
                   NULL);
+    check_admission(checks, memfold_description_get_host(description));
     for (gsize i = 0; i < n_domains; i++) {
         check_domain(checks, memfold_description_get_domain(description, i));
     }

@@ -51,6 +51,14 @@ check_kernel(GPtrArray *checks, MfRoot *root, const MfHost *host)
         mf_doctor_add(checks, "kernel.advisor", MF_CHECK_MISSING, FALSE,
                       g_strdup("not in this kernel: memfold's own governor does its work"), NULL);
     }
+    if (host->index != NULL) {
+        mf_doctor_add(checks, "kernel.index", MF_CHECK_OK, FALSE,
+                      g_strdup_printf("equal pages are found by %s", host->index), NULL);
+    } else {
+        mf_doctor_add(checks, "kernel.index", MF_CHECK_MISSING, FALSE,
+                      g_strdup("a scan gets dearer with each page that there is"),
+                      "run a kernel with memfold's series");
+    }
     mf_doctor_add(checks, "kernel.groups", groups ? MF_CHECK_OK : MF_CHECK_MISSING, FALSE,
                   g_strdup(groups
                                ? "domains can be kept apart by group"

@@ -35,11 +35,15 @@ _memfold() {
         attribute=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     case $COMP_CWORD:${COMP_WORDS[1]}:$previous in
-    1:*) words='status why plan top estimate set doctor config reload help --help --version' ;;
+    1:*) words='status why plan top estimate audit report set doctor config reload help --help --version' ;;
     *:status:* | *:why:*) words="--json --help $(_memfold_domains)" ;;
     *:plan:*) words='--json --help' ;;
     *:estimate:--rate) ;;
     *:estimate:*) words="--json --rate --help $(_memfold_domains)" ;;
+    *:audit:*) words="--json --help $(_memfold_domains)" ;;
+    *:report:--period) words='1h 24h 7d' ;;
+    *:report:--html) compgen_as=(-f) ;;
+    *:report:*) words="--period --json --html --help $(_memfold_domains)" ;;
     *:top:--sort) words='name saved merged change' ;;
     *:top:--interval | *:top:--count) ;;
     *:top:*) words='--interval --sort --batch --count --help' ;;
@@ -49,7 +53,7 @@ _memfold() {
     *:config:config) words='check --help' ;;
     *:config:*) compgen_as=(-f) ;;
     *:reload:*) words='--help' ;;
-    *:help:*) words='status why plan top estimate set doctor config reload' ;;
+    *:help:*) words='status why plan top estimate audit report set doctor config reload' ;;
     esac
     mapfile -t COMPREPLY < <(compgen "${compgen_as[@]}" -W "$words" -- "$current")
     if [[ ${COMPREPLY[0]} == *= ]]; then

@@ -9,9 +9,9 @@
 #include "mf-cli.h"
 
 static const MfCommand *const commands[] = {
-    &mf_command_status, &mf_command_why,      &mf_command_plan,
-    &mf_command_top,    &mf_command_estimate, &mf_command_set,
-    &mf_command_doctor, &mf_command_config,   &mf_command_reload,
+    &mf_command_status,   &mf_command_why,    &mf_command_plan,   &mf_command_top,
+    &mf_command_estimate, &mf_command_audit,  &mf_command_report, &mf_command_set,
+    &mf_command_doctor,   &mf_command_config, &mf_command_reload,
 };
 
 static const MfCommand *

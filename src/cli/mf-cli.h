@@ -33,6 +33,8 @@ extern const MfCommand mf_command_set;
 extern const MfCommand mf_command_why;
 extern const MfCommand mf_command_plan;
 extern const MfCommand mf_command_estimate;
+extern const MfCommand mf_command_audit;
+extern const MfCommand mf_command_report;
 extern const MfCommand mf_command_doctor;
 extern const MfCommand mf_command_config;
 extern const MfCommand mf_command_reload;

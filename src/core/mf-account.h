@@ -20,6 +20,8 @@ typedef struct {
     guint64 resident_bytes;     /* Rss */
     guint64 proportional_bytes; /* Pss */
     MfU64 merged_bytes;         /* "KSM:"; absent before Linux 6.7, which does not print it */
+    MfU64 huge_bytes;           /* "AnonHugePages:"; absent where the kernel has none */
+    MfU64 swapped_bytes;        /* "Swap:"; the same */
 } MfArea;
 
 /* Saved bytes of one process: Rss - Pss (0 when Pss exceeds Rss by rounding) plus its zero pages.

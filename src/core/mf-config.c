@@ -32,6 +32,15 @@ static const char *const default_group_names[] = {
 static const char *const setting_names[] = {
     [MF_SETTING_KEEP] = "keep", [MF_SETTING_ON] = "on", [MF_SETTING_OFF] = "off", NULL};
 
+static const char *const index_names[] = {[MF_INDEX_KEEP] = "keep",
+                                          [MF_INDEX_CHECKSUM] = "checksum",
+                                          [MF_INDEX_CONTENTS] = "contents",
+                                          NULL};
+static const char *const admission_names[] = {[MF_ADMISSION_OFF] = "off",
+                                              [MF_ADMISSION_WARN] = "warn",
+                                              [MF_ADMISSION_ENFORCE] = "enforce",
+                                              NULL};
+
 #define NUMBER(g, n, field, lo, hi, u)                                                             \
     {                                                                                              \
         .group = (g), .name = (n), .kind = KEY_NUMBER, .offset = G_STRUCT_OFFSET(MfConfig, field), \
@@ -48,6 +57,12 @@ static const Key keys[] = {
     NUMBER("merge", "coverage-permyriad", coverage_permyriad, 0, 100000,
            "1/10000 of what a storm would take"),
     NUMBER("merge", "reserve-permyriad", reserve_permyriad, 0, 9000, "1/10000 of RAM"),
+    OTHER("admission", "admission", KEY_CHOICE, admission, admission_names),
+    OTHER("admission", "refuse-without-daemon", KEY_BOOLEAN, admission_refuses, NULL),
+    NUMBER("storm", "horizon-msec", storm_horizon_msec, 1000, 3600000, "milliseconds"),
+    OTHER("storm", "reclaim", KEY_BOOLEAN, storm_reclaim, NULL),
+    OTHER("storm", "balloon", KEY_BOOLEAN, storm_balloon, NULL),
+    OTHER("storm", "suspend", KEY_BOOLEAN, storm_suspend, NULL),
     OTHER("ksmd", "manage", KEY_BOOLEAN, manage, NULL),
     NUMBER("ksmd", "cpu-budget-permyriad", cpu_budget_permyriad, 1, 10000, "1/10000 of one CPU"),
     NUMBER("ksmd", "boost-cpu-budget-permyriad", boost_cpu_budget_permyriad, 1, 10000,
@@ -63,6 +78,8 @@ static const Key keys[] = {
     NUMBER("ksmd", "sleep-msec", sleep_msec, 1, 10000, "milliseconds"),
     OTHER("ksmd", "use-zero-pages", KEY_CHOICE, use_zero_pages, setting_names),
     OTHER("ksmd", "smart-scan", KEY_CHOICE, smart_scan, setting_names),
+    OTHER("ksmd", "index", KEY_CHOICE, index, index_names),
+    NUMBER("ksmd", "skip-unwritten", skip_unwritten_count, 0, 1000, "scans"),
     NUMBER("daemon", "tick-msec", tick_msec, 100, 60000, "milliseconds"),
     NUMBER("daemon", "accounting-interval-msec", accounting_interval_msec, 500, 3600000,
            "milliseconds"),
@@ -77,6 +94,9 @@ mf_config_new(void)
     config->default_group = MF_DEFAULT_GROUP_ISOLATED;
     config->coverage_permyriad = 10000;
     config->reserve_permyriad = 500;
+    config->admission = MF_ADMISSION_WARN;
+    config->storm_horizon_msec = 30000;
+    config->storm_reclaim = TRUE;
     config->manage = TRUE;
     config->cpu_budget_permyriad = 1000;
     config->boost_cpu_budget_permyriad = 8000;
@@ -89,6 +109,8 @@ mf_config_new(void)
     config->sleep_msec = 20;
     config->use_zero_pages = MF_SETTING_KEEP;
     config->smart_scan = MF_SETTING_OFF;
+    config->index = MF_INDEX_CHECKSUM;
+    config->skip_unwritten_count = 8;
     config->tick_msec = 2000;
     config->accounting_interval_msec = 10000;
     config->libvirt_uri = g_strdup("qemu:///system");
@@ -191,7 +213,8 @@ apply_group(MfConfig *config, GKeyFile *file, const char *group, const char *sou
     if (!group_known) {
         g_autofree char *quoted = mf_text_quote(group);
         g_set_error(error, MF_ERROR, MF_ERROR_INVALID,
-                    "%s: unknown group %s; allowed: merge, ksmd, daemon", source, quoted);
+                    "%s: unknown group %s; allowed: merge, admission, storm, ksmd, daemon", source,
+                    quoted);
         return FALSE;
     }
     for (guint i = 0; names != NULL && names[i] != NULL; i++) {
@@ -252,6 +275,12 @@ mf_config_group_of(const MfConfig *config, const MfPolicy *policy)
         return policy->group;
     }
     return config->default_group == MF_DEFAULT_GROUP_SHARED ? MF_GROUP_SHARED : MF_GROUP_ISOLATED;
+}
+
+const char *
+mf_admission_to_string(MfAdmission admission)
+{
+    return mf_text_of(admission_names, G_N_ELEMENTS(admission_names) - 1, admission);
 }
 
 gboolean

@@ -24,12 +24,37 @@ typedef enum {
     MF_SETTING_OFF,
 } MfSetting;
 
+/* How our kernel's ksmd finds equal pages. */
+typedef enum {
+    MF_INDEX_KEEP,
+    MF_INDEX_CHECKSUM,
+    MF_INDEX_CONTENTS,
+} MfIndex;
+
+/* What becomes of a domain that starts and could not be covered. */
+typedef enum {
+    MF_ADMISSION_OFF,
+    MF_ADMISSION_WARN,
+    MF_ADMISSION_ENFORCE, /* it does not start */
+} MfAdmission;
+
 typedef struct {
     /* [merge] */
     MfDefaultGroup default_group; /* default-group, isolated */
     guint coverage_permyriad; /* coverage-permyriad, 10000: of a storm's need, to be at hand; 0: any
                                */
     guint reserve_permyriad;  /* reserve-permyriad, 500: of RAM, kept free by un-merging */
+
+    /* [admission] */
+    MfAdmission admission;      /* admission, warn */
+    gboolean admission_refuses; /* refuse-without-daemon, FALSE: under enforce, nothing starts while
+                                   memfoldd can't be asked */
+
+    /* [storm] */
+    guint storm_horizon_msec; /* horizon-msec, 30000: the headroom lasting less is a storm */
+    gboolean storm_reclaim;   /* reclaim, true: memory.reclaim of the lowest priorities */
+    gboolean storm_balloon;   /* balloon, false: take what balloons give */
+    gboolean storm_suspend;   /* suspend, false: at last, pause the lowest priority */
 
     /* [ksmd] */
     gboolean manage;                  /* manage, true: FALSE leaves every knob alone */
@@ -44,6 +69,8 @@ typedef struct {
     guint sleep_msec;              /* sleep-msec, 1..10000, 20 */
     MfSetting use_zero_pages;      /* use-zero-pages, keep */
     MfSetting smart_scan;          /* smart-scan, off: see memfold.conf */
+    MfIndex index;                 /* index, checksum */
+    guint skip_unwritten_count;    /* skip-unwritten, 8: scans, 0..1000 */
 
     /* [daemon] */
     guint tick_msec;                /* tick-msec, 100..60000, 2000 */
@@ -63,6 +90,9 @@ MfConfig *mf_config_apply(const MfConfig *base, const char *text, gsize length_b
 /* The group that the policy asks for, or the default: MF_GROUP_SHARED, MF_GROUP_ISOLATED or a name.
  * Belongs to policy, or is static. */
 const char *mf_config_group_of(const MfConfig *config, const MfPolicy *policy);
+
+/* "off", "warn" or "enforce". */
+const char *mf_admission_to_string(MfAdmission admission);
 
 /* Checks what can only be seen in the whole (min <= max).  MF_ERROR_INVALID. */
 gboolean mf_config_validate(const MfConfig *config, GError **error);

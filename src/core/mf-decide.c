@@ -8,7 +8,10 @@
 #include "mf-decide.h"
 
 #include "mf-governor.h"
+#include "mf-poison.h"
 #include "mf-units.h"
+#include "mf-why.h"
+#include "mf-zero.h"
 
 #define SWITCH_CAPS (MF_CAP_SET_MERGE | MF_CAP_BACKEND_MERGE)
 
@@ -33,13 +36,16 @@ tell_first(MfVerdict *verdict, MfReason *reason)
 static gboolean
 memory_cannot_merge(MfMemoryKind kind, GPtrArray *reasons)
 {
-    if (kind == MF_MEMORY_SHARED) {
+    if (kind == MF_MEMORY_SHARED || kind == MF_MEMORY_MEMFD) {
+        gboolean memfd = kind == MF_MEMORY_MEMFD;
         take_reason(reasons,
                     mf_reason_new(MF_REASON_MEMORY_SHARED,
                                   "remove <access mode='shared'/> and <source type='memfd'/> from "
                                   "<memoryBacking> (virtiofs and vhost-user need them) and start "
                                   "the domain again",
-                                  "its RAM is shared memory, which KSM does not merge"));
+                                  "its RAM is %s, which KSM does not merge",
+                                  memfd ? "a memfd (<source type='memfd'/>), which is shared memory"
+                                        : "shared memory (access mode 'shared')"));
         return TRUE;
     }
     if (kind == MF_MEMORY_HUGEPAGES) {
@@ -203,15 +209,36 @@ tell_what_stays_marked(const MfDomain *domain, MfVerdict *verdict)
     }
 }
 
+/* merge=auto: what does not pay is not merged for a while. */
+static void
+mind_worth(const MfMemory *memory, const MfDomain *domain, gint64 now_usec, MfVerdict *verdict)
+{
+    MfReason *reason = NULL;
+
+    if (verdict->want == MF_MODE_ON && (domain->caps & SWITCH_CAPS) &&
+        mf_trials_stopped(&memory->trials, domain, now_usec, &reason)) {
+        verdict->want = domain->caps & MF_CAP_FREEZE ? MF_MODE_FROZEN : MF_MODE_OFF;
+        g_ptr_array_set_size(verdict->reasons, 0); /* "policy auto: merged" */
+        take_reason(verdict->reasons, reason);
+    }
+}
+
 static MfVerdict *
-judge(const MfConfig *config, const MfDomain *domain)
+judge(const MfConfig *config, const MfSnapshot *snapshot, const MfMemory *memory,
+      const MfDomain *domain)
 {
     MfVerdict *verdict = mf_verdict_new(domain->uuid);
+    gboolean has_groups = snapshot->host.has_groups;
     gboolean probed = (domain->caps & MF_CAP_PROBED) != 0;
 
     verdict->want =
         mf_decide_mode(config, domain->policy, domain->nosharepages, domain->memory_kind,
-                       (domain->caps & MF_CAP_GROUP) != 0, verdict->reasons);
+                       has_groups || (domain->caps & MF_CAP_GROUP) != 0, verdict->reasons);
+    mf_zero_judge(domain, verdict);
+    mind_worth(memory, domain, snapshot->taken_usec, verdict);
+    if (has_groups) {
+        mf_groups_judge(config, &memory->groups, domain, verdict);
+    }
     if (domain->policy_error != NULL) {
         tell_first(verdict, mf_reason_new(MF_REASON_POLICY_INVALID,
                                           "correct it with virsh metadata or memfold set",
@@ -317,8 +344,8 @@ cause_of(const MfVerdict *verdict)
 {
     for (guint i = 0; i < verdict->reasons->len; i++) {
         const MfReason *reason = g_ptr_array_index(verdict->reasons, i);
-        if (reason->code == MF_REASON_POLICY || reason->code == MF_REASON_NOSHAREPAGES ||
-            reason->code == MF_REASON_GROUP_UNENFORCED ||
+        if (reason->code == MF_REASON_POLICY || reason->code == MF_REASON_NOT_WORTH ||
+            reason->code == MF_REASON_NOSHAREPAGES || reason->code == MF_REASON_GROUP_UNENFORCED ||
             reason->code == MF_REASON_ZERO_UNSUPPORTED) {
             return reason;
         }
@@ -401,6 +428,20 @@ plan_unmerging(const MfConfig *config, const MfSnapshot *snapshot, MfPlan *plan)
     }
 }
 
+/* In a storm nobody takes memory that can wait. */
+static void
+hold_unmerging(const MfSnapshot *snapshot, MfPlan *plan)
+{
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
+        if (verdict->want == MF_MODE_OFF &&
+            to_be_switched(g_ptr_array_index(snapshot->domains, i), verdict)) {
+            tell_first(verdict, mf_reason_new(MF_REASON_NO_HEADROOM, NULL,
+                                              "it is un-merged when the storm is over"));
+        }
+    }
+}
+
 /* Whether ksmd has work with this domain. */
 static gboolean
 should_and_can_merge(const MfDomain *domain, const MfVerdict *verdict)
@@ -418,17 +459,29 @@ mf_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory)
     gboolean fresh = mf_governor_measure(snapshot, memory);
     g_autoptr(GPtrArray) merging = g_ptr_array_new();
 
+    mf_groups_note(config, snapshot, &memory->groups);
+    mf_trials_note(config, snapshot, &memory->trials);
+    mf_storm_note(config, snapshot, &memory->storm);
     for (guint i = 0; i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
-        MfVerdict *verdict = judge(config, domain);
+        MfVerdict *verdict = judge(config, snapshot, memory, domain);
         g_ptr_array_add(plan->verdicts, verdict);
         if (should_and_can_merge(domain, verdict)) {
             g_ptr_array_add(merging, (gpointer)domain);
         }
     }
 
-    /* Off comes before on, and both before ksmd moves: who must not merge is out of its way. */
-    plan_unmerging(config, snapshot, plan);
+    /* Groups and off come before on, and all before ksmd moves: who must not merge is out of its
+     * way. */
+    mf_groups_decide(config, snapshot, &memory->groups,
+                     memory->storm.raging ? MF_U64(0) : headroom_bytes(config, &snapshot->host),
+                     plan);
+    mf_zero_decide(snapshot, plan);
+    if (memory->storm.raging) {
+        hold_unmerging(snapshot, plan);
+    } else {
+        plan_unmerging(config, snapshot, plan);
+    }
     for (guint i = 0; i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
         const MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
@@ -437,5 +490,9 @@ mf_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory)
         }
     }
     mf_governor_decide(config, snapshot, memory, merging, fresh, plan);
+    mf_storm_decide(config, snapshot, &memory->storm, plan);
+    mf_watch_note(snapshot, &memory->watch);
+    mf_why_tell(snapshot, &memory->watch, plan);
+    mf_poison_tell(&snapshot->host, plan);
     return plan;
 }

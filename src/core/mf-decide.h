@@ -11,9 +11,13 @@
 #include <glib.h>
 
 #include "mf-config.h"
+#include "mf-groups.h"
 #include "mf-pace.h"
 #include "mf-plan.h"
+#include "mf-storm.h"
 #include "mf-types.h"
+#include "mf-watch.h"
+#include "mf-worth.h"
 
 /* What decide remembers from one tick to the next. */
 typedef struct {
@@ -21,11 +25,20 @@ typedef struct {
     MfU64 last_ksmd_cpu_usec;
     gboolean last_running;    /* ksmd ran then */
     MfU64 ksmd_cpu_permyriad; /* of one CPU, over the last interval of a second or more */
-    MfU64 last_scanned_pages;
+    MfU64 cost_cpu_usec; /* ksmd's CPU time and pages_scanned when the measuring of a page began */
+    MfU64 cost_scanned_pages;
     MfU64 page_cost_nsec;        /* CPU time of ksmd a page, lately; absent: not measured yet */
     guint last_budget_permyriad; /* that pages_to_scan was chosen for; 0: not yet */
     MfPacing pacing;
+    MfWatch watch;
+    MfTrials trials;
+    MfStorm storm;
+    MfGroups groups;
     gboolean uncovered;      /* see mf-cover.h */
+    gboolean litter;         /* ksmd may keep what it knew of domains that merge no longer */
+    MfU64 litter_scan;       /* full_scans when it began to drop that */
+    gint64 litter_end_usec;  /* when it stops even if it is not done */
+    gint64 audit_end_usec;   /* until when ksmd waits for an audit, at the longest; 0: for none */
     GHashTable *start_holds; /* uuid -> gint64* monotonic deadline: see mf_memory_hold() */
 } MfMemory;
 

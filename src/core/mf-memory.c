@@ -8,6 +8,10 @@ mf_memory_new(void)
     MfMemory *memory = g_new0(MfMemory, 1);
 
     mf_pacing_init(&memory->pacing);
+    mf_watch_init(&memory->watch);
+    mf_trials_init(&memory->trials);
+    mf_storm_init(&memory->storm);
+    mf_groups_init(&memory->groups);
     memory->start_holds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return memory;
 }
@@ -19,7 +23,11 @@ mf_memory_free(MfMemory *memory)
         return;
     }
     g_hash_table_unref(memory->start_holds);
+    mf_watch_clear(&memory->watch);
     mf_pacing_clear(&memory->pacing);
+    mf_trials_clear(&memory->trials);
+    mf_storm_clear(&memory->storm);
+    mf_groups_clear(&memory->groups);
     g_free(memory);
 }
 
@@ -32,6 +40,10 @@ mf_memory_copy(const MfMemory *memory)
     gpointer deadline;
 
     mf_pacing_copy(&memory->pacing, &copy->pacing);
+    mf_watch_copy(&memory->watch, &copy->watch);
+    mf_trials_copy(&memory->trials, &copy->trials);
+    mf_storm_copy(&memory->storm, &copy->storm);
+    mf_groups_copy(&memory->groups, &copy->groups);
     copy->start_holds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_hash_table_iter_init(&iter, memory->start_holds);
     while (g_hash_table_iter_next(&iter, &uuid, &deadline)) {

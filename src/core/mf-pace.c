@@ -11,14 +11,23 @@
 #define BOOST_MAX_USEC       (600 * G_USEC_PER_SEC)
 #define GROWTH_PERMYRIAD     500
 #define GROWTH_MIN_BYTES     (32 * 1024 * 1024)
-#define RELIEF_PERMYRIAD     500 /* memory counts as short until this much more is there */
+#define RELIEF_PERMYRIAD     500  /* memory counts as short until this much more is there */
+#define MUCH_PERMYRIAD       5000 /* of all pages: found by a sweep, new or merged */
+#define SOME_PERMYRIAD       100
+#define SWEEP_MUCH_USEC      (1 * G_USEC_PER_SEC) /* after a sweep that found much */
+#define SWEEP_SOME_USEC      (4 * G_USEC_PER_SEC)
+#define SWEEP_LITTLE_USEC    (16 * G_USEC_PER_SEC)
+#define SWEEP_REST_USEC      (200 * G_USEC_PER_SEC) /* as the kernel's advisor has it */
+#define RATE_MUCH_PAGES      100000 /* a second, at least: memory not known yet is found soon */
+#define RATE_LITTLE_PAGES    10000
+#define ACCOUNTS_MAX_USEC    (120 * G_USEC_PER_SEC) /* of a round's cost; at rest */
 #define WINDOW_PAGES         8192
 #define WINDOW_HIT_PERMYRIAD 200 /* of the pages that a resting ksmd scans */
 
 void
 mf_pacing_init(MfPacing *pacing)
 {
-    *pacing = (MfPacing){.pace = MF_PACE_STEADY};
+    *pacing = (MfPacing){.pace = MF_PACE_STEADY, .sweep_min_usec = SWEEP_MUCH_USEC};
     pacing->known_pids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 }
 
@@ -70,6 +79,23 @@ mf_pace_budget_permyriad(const MfConfig *config, MfPace pace)
     return config->cpu_budget_permyriad;
 }
 
+gint64
+mf_pace_accounts_wait_usec(const MfConfig *config, MfPace pace, gint64 cost_usec)
+{
+    gint64 interval_usec = (gint64)config->accounting_interval_msec * 1000;
+    guint64 cost = (guint64)MAX(cost_usec, 0);
+    guint64 least_usec = mf_mul_sat(cost, MF_ACCOUNTS_COST_FACTOR);
+
+    if (pace == MF_PACE_REST) {
+        guint share = mf_pace_budget_permyriad(config, MF_PACE_REST);
+        guint64 paid_usec = MIN(mf_mul_div(cost, MF_PERMYRIAD, share), ACCOUNTS_MAX_USEC);
+
+        interval_usec *= MF_REST_ACCOUNTS_FACTOR;
+        least_usec = MAX(least_usec, paid_usec);
+    }
+    return MAX(interval_usec, (gint64)MIN(least_usec, G_MAXINT64));
+}
+
 MfReason *
 mf_pace_reason(const MfConfig *config, const MfPacing *pacing)
 {
@@ -91,11 +117,25 @@ take_cause(MfPacing *pacing, char *cause)
     pacing->cause = cause;
 }
 
+/* Pages that ksmd has looked at, and still has an eye on. */
+static MfU64
+known_pages(const MfHost *host)
+{
+    if (!host->pages_shared_pages.known || !host->pages_sharing_pages.known ||
+        !host->pages_unshared_pages.known || !host->pages_volatile_pages.known) {
+        return MF_U64_ABSENT;
+    }
+    return MF_U64(
+        mf_add_sat(mf_add_sat(host->pages_shared_pages.value, host->pages_sharing_pages.value),
+                   mf_add_sat(host->pages_unshared_pages.value, host->pages_volatile_pages.value)));
+}
+
 static void
 begin_sweep(const MfHost *host, MfPacing *pacing)
 {
     pacing->sweep_number = host->full_scans_count;
     pacing->sweep_saved_bytes = host->saved_bytes;
+    pacing->sweep_known_pages = known_pages(host);
 }
 
 /* Takes cause. */
@@ -105,6 +145,7 @@ wake(const MfSnapshot *snapshot, MfPacing *pacing, MfPace pace, char *cause)
     pacing->pace = pace;
     pacing->woken_usec = snapshot->taken_usec;
     pacing->sweeps_count = 0;
+    pacing->sweep_min_usec = SWEEP_MUCH_USEC;
     begin_sweep(&snapshot->host, pacing);
     take_cause(pacing, cause);
 }
@@ -129,6 +170,33 @@ resident_bytes(const GPtrArray *merging)
         sum_bytes = mf_add_sat(sum_bytes, domain->resident_bytes.value);
     }
     return MF_U64(sum_bytes);
+}
+
+/* What ksmd has met so far, or what the domains are known to have, whichever is more. */
+static MfU64
+all_pages(const MfHost *host, const GPtrArray *merging)
+{
+    MfU64 known = known_pages(host);
+    MfU64 resident = resident_bytes(merging);
+
+    if (!resident.known || host->page_size_bytes == 0) {
+        return known;
+    }
+    return MF_U64(MAX(known.value, resident.value / host->page_size_bytes));
+}
+
+MfU64
+mf_pace_rate_max_pages(const MfPacing *pacing)
+{
+    if (!pacing->all_pages.known) {
+        return MF_U64_ABSENT;
+    }
+    if (pacing->pace == MF_PACE_REST) {
+        return MF_U64(mf_mul_div(pacing->all_pages.value, G_USEC_PER_SEC, SWEEP_REST_USEC));
+    }
+    return MF_U64(
+        MAX(mf_mul_div(pacing->all_pages.value, G_USEC_PER_SEC, (guint64)pacing->sweep_min_usec),
+            pacing->sweep_min_usec == SWEEP_MUCH_USEC ? RATE_MUCH_PAGES : RATE_LITTLE_PAGES));
 }
 
 /* Notes who merges now; returns the first who did not at the last tick, or NULL. */
@@ -216,10 +284,34 @@ rest(const MfHost *host, const GPtrArray *merging, MfPacing *pacing, guint64 gai
                                        gain));
 }
 
+/* How soon there should be another sweep, after one that found so much.  The first ones tell
+ * nothing: they have met pages only once. */
+static void
+choose_sweep_time(const MfHost *host, MfPacing *pacing, guint64 gain_bytes)
+{
+    MfU64 known = known_pages(host);
+    guint64 found_pages = host->page_size_bytes > 0 ? gain_bytes / host->page_size_bytes : 0;
+
+    if (!pacing->all_pages.known || pacing->sweeps_count < TELLING_SWEEPS) {
+        return;
+    }
+    if (known.known && pacing->sweep_known_pages.known) {
+        found_pages =
+            mf_add_sat(found_pages, mf_sub_clamp(known.value, pacing->sweep_known_pages.value));
+    }
+    if (found_pages >= mf_mul_div(pacing->all_pages.value, MUCH_PERMYRIAD, MF_PERMYRIAD)) {
+        pacing->sweep_min_usec = SWEEP_MUCH_USEC;
+    } else if (found_pages >= mf_mul_div(pacing->all_pages.value, SOME_PERMYRIAD, MF_PERMYRIAD)) {
+        pacing->sweep_min_usec = SWEEP_SOME_USEC;
+    } else {
+        pacing->sweep_min_usec = SWEEP_LITTLE_USEC;
+    }
+}
+
 /* A sweep has ended: is it worth to go on? */
 static void
 judge_sweep(const MfConfig *config, const MfSnapshot *snapshot, const GPtrArray *merging,
-            MfPacing *pacing)
+            gboolean is_awaited, MfPacing *pacing)
 {
     const MfHost *host = &snapshot->host;
 
@@ -237,8 +329,10 @@ judge_sweep(const MfConfig *config, const MfSnapshot *snapshot, const GPtrArray 
     }
     guint64 gain_bytes = mf_sub_clamp(host->saved_bytes.value, pacing->sweep_saved_bytes.value);
     pacing->sweeps_count += (guint)MIN(ended_count, TELLING_SWEEPS);
+    choose_sweep_time(host, pacing, gain_bytes);
     begin_sweep(host, pacing);
-    if (pacing->sweeps_count >= TELLING_SWEEPS && gain_bytes < worth_bytes(config, host) &&
+    if (!is_awaited && pacing->sweeps_count >= TELLING_SWEEPS &&
+        gain_bytes < worth_bytes(config, host) &&
         snapshot->taken_usec - pacing->woken_usec >= WAKE_MIN_USEC) {
         rest(host, merging, pacing, gain_bytes);
     }
@@ -294,10 +388,12 @@ judge_growth(const MfSnapshot *snapshot, const GPtrArray *merging, MfPacing *pac
 
 void
 mf_pace_decide(const MfConfig *config, const MfSnapshot *snapshot, const GPtrArray *merging,
-               MfPacing *pacing)
+               gboolean is_awaited, MfPacing *pacing)
 {
     const MfDomain *newcomer = note_newcomer(merging, pacing);
     gboolean short_now = note_pressure(config, &snapshot->host, pacing);
+
+    pacing->all_pages = all_pages(&snapshot->host, merging);
 
     if (newcomer != NULL) {
         wake(snapshot, pacing, MF_PACE_BOOST,
@@ -308,6 +404,11 @@ mf_pace_decide(const MfConfig *config, const MfSnapshot *snapshot, const GPtrArr
         wake(snapshot, pacing, MF_PACE_BOOST, g_strdup("the host's memory has become short"));
         return;
     }
+    if (is_awaited && pacing->pace == MF_PACE_REST) {
+        wake(snapshot, pacing, MF_PACE_STEADY,
+             g_strdup("paused domains wait for the room that merging makes"));
+        return;
+    }
     if (pacing->pace == MF_PACE_REST) {
         judge_growth(snapshot, merging, pacing);
         if (pacing->pace == MF_PACE_REST) {
@@ -315,7 +416,7 @@ mf_pace_decide(const MfConfig *config, const MfSnapshot *snapshot, const GPtrArr
         }
         return;
     }
-    judge_sweep(config, snapshot, merging, pacing);
+    judge_sweep(config, snapshot, merging, is_awaited, pacing);
     if (pacing->pace == MF_PACE_BOOST &&
         snapshot->taken_usec - pacing->woken_usec >= BOOST_MAX_USEC) {
         pacing->pace = MF_PACE_STEADY;

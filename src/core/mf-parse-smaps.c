@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* /proc/PID/smaps: areas with a head, some figures, and flags at the end. */
+/* /proc/PID/smaps: areas with a head, some figures, and flags at the end; maps: the heads alone. */
 #include <string.h>
 
 #include "mf-error.h"
@@ -14,6 +14,8 @@ typedef struct {
     MfU64 resident_bytes;
     MfU64 proportional_bytes;
     MfU64 merged_bytes;
+    MfU64 huge_bytes;
+    MfU64 swapped_bytes;
 } SmapsArea;
 
 static MfU64 *
@@ -27,6 +29,8 @@ smaps_field(SmapsArea *area, MfSpan key)
         {"Rss:", G_STRUCT_OFFSET(SmapsArea, resident_bytes)},
         {"Pss:", G_STRUCT_OFFSET(SmapsArea, proportional_bytes)},
         {"KSM:", G_STRUCT_OFFSET(SmapsArea, merged_bytes)},
+        {"AnonHugePages:", G_STRUCT_OFFSET(SmapsArea, huge_bytes)},
+        {"Swap:", G_STRUCT_OFFSET(SmapsArea, swapped_bytes)},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(fields); i++) {
@@ -50,6 +54,14 @@ flags_hold(MfSpan flags, const char *flag)
     return FALSE;
 }
 
+/* The sum is known only while every area of it is. */
+static void
+add_known(MfU64 *total, MfU64 part)
+{
+    total->known = total->known && part.known;
+    total->value = total->known ? mf_add_sat(total->value, part.value) : 0;
+}
+
 /* Closes an area at its VmFlags and adds it to total when it is mergeable. */
 static gboolean
 close_area(SmapsArea *area, MfSpan flags, MfArea *total)
@@ -65,8 +77,9 @@ close_area(SmapsArea *area, MfSpan flags, MfArea *total)
     total->resident_bytes = mf_add_sat(total->resident_bytes, area->resident_bytes.value);
     total->proportional_bytes =
         mf_add_sat(total->proportional_bytes, area->proportional_bytes.value);
-    total->merged_bytes.known = total->merged_bytes.known && area->merged_bytes.known;
-    total->merged_bytes.value = mf_add_sat(total->merged_bytes.value, area->merged_bytes.value);
+    add_known(&total->merged_bytes, area->merged_bytes);
+    add_known(&total->huge_bytes, area->huge_bytes);
+    add_known(&total->swapped_bytes, area->swapped_bytes);
     return TRUE;
 }
 
@@ -81,7 +94,7 @@ is_area_head(MfSpan line)
 gboolean
 mf_parse_smaps(const char *text, gsize length_bytes, MfArea *ret_area, GError **error)
 {
-    MfArea total = {.merged_bytes = MF_U64(0)};
+    MfArea total = {.merged_bytes = MF_U64(0), .huge_bytes = MF_U64(0), .swapped_bytes = MF_U64(0)};
     SmapsArea area = {0};
     MfSpan rest = {text, length_bytes};
     MfSpan line;
@@ -111,9 +124,6 @@ mf_parse_smaps(const char *text, gsize length_bytes, MfArea *ret_area, GError **
     if (area.open) {
         return mf_span_refuse(error, "smaps ends within an area", (MfSpan){text, length_bytes});
     }
-    if (!total.merged_bytes.known) {
-        total.merged_bytes = MF_U64_ABSENT;
-    }
     *ret_area = total;
     return TRUE;
 }
@@ -134,9 +144,9 @@ span_to_hex(MfSpan span, guint64 *ret_value)
     return span.length_bytes > 0;
 }
 
-/* "7f00-7f10 rw-p 00000000 00:00 0": where, and whether it is private and of no file. */
+/* "7f00-7f10 rw-p 00000000 00:00 0": where, whether it is private, and whether it is of no file. */
 static gboolean
-read_area_head(MfSpan line, MfStretch *ret_stretch, gboolean *ret_private)
+read_area_head(MfSpan line, MfStretch *ret_stretch, gboolean *ret_private, gboolean *ret_anonymous)
 {
     enum { RANGE, MODE, OFFSET, DEVICE, INODE, WORDS };
     MfSpan words[WORDS];
@@ -153,19 +163,37 @@ read_area_head(MfSpan line, MfStretch *ret_stretch, gboolean *ret_private)
     }
     MfSpan start = {range.text, (gsize)(dash - range.text)};
     MfSpan end = {dash + 1, range.length_bytes - start.length_bytes - 1};
-    *ret_private = words[MODE].length_bytes == 4 && words[MODE].text[3] == 'p' &&
-                   mf_span_is(words[INODE], "0");
+    *ret_private = words[MODE].length_bytes == 4 && words[MODE].text[3] == 'p';
+    *ret_anonymous = mf_span_is(words[INODE], "0");
     return span_to_hex(start, &ret_stretch->start_bytes) &&
            span_to_hex(end, &ret_stretch->end_bytes) &&
            ret_stretch->start_bytes < ret_stretch->end_bytes;
 }
 
-GArray *
-mf_parse_smaps_guest(const char *text, gsize length_bytes, GError **error)
+/* Whether an area with these flags is one of those that are looked for. */
+typedef gboolean (*WantsArea)(MfSpan flags, gboolean is_private, gboolean is_anonymous);
+
+static gboolean
+is_guest_area(MfSpan flags, gboolean is_private, gboolean is_anonymous)
+{
+    return is_private && is_anonymous && (flags_hold(flags, "mg") || flags_hold(flags, "dc")) &&
+           !flags_hold(flags, "ht");
+}
+
+static gboolean
+is_mergeable_area(MfSpan flags, G_GNUC_UNUSED gboolean is_private,
+                  G_GNUC_UNUSED gboolean is_anonymous)
+{
+    return flags_hold(flags, "mg");
+}
+
+static GArray *
+parse_areas(const char *text, gsize length_bytes, WantsArea wants, GError **error)
 {
     g_autoptr(GArray) stretches = g_array_new(FALSE, FALSE, sizeof(MfStretch));
     MfStretch stretch = {0};
     gboolean is_private = FALSE;
+    gboolean is_anonymous = FALSE;
     MfSpan rest = {text, length_bytes};
     MfSpan line;
 
@@ -173,13 +201,47 @@ mf_parse_smaps_guest(const char *text, gsize length_bytes, GError **error)
         MfSpan flags = line;
         MfSpan key;
         if (is_area_head(line)) {
-            if (!read_area_head(line, &stretch, &is_private)) {
+            if (!read_area_head(line, &stretch, &is_private, &is_anonymous)) {
                 mf_span_refuse(error, "bad head of an area of smaps", line);
                 return NULL;
             }
-        } else if (mf_span_next_word(&flags, &key) && mf_span_is(key, "VmFlags:") && is_private &&
-                   (flags_hold(flags, "mg") || flags_hold(flags, "dc")) &&
-                   !flags_hold(flags, "ht")) {
+        } else if (mf_span_next_word(&flags, &key) && mf_span_is(key, "VmFlags:") &&
+                   wants(flags, is_private, is_anonymous)) {
+            g_array_append_val(stretches, stretch);
+        }
+    }
+    return g_steal_pointer(&stretches);
+}
+
+GArray *
+mf_parse_smaps_guest(const char *text, gsize length_bytes, GError **error)
+{
+    return parse_areas(text, length_bytes, is_guest_area, error);
+}
+
+GArray *
+mf_parse_smaps_mergeable(const char *text, gsize length_bytes, GError **error)
+{
+    return parse_areas(text, length_bytes, is_mergeable_area, error);
+}
+
+GArray *
+mf_parse_maps_private(const char *text, gsize length_bytes, GError **error)
+{
+    g_autoptr(GArray) stretches = g_array_new(FALSE, FALSE, sizeof(MfStretch));
+    MfSpan rest = {text, length_bytes};
+    MfSpan line;
+
+    while (mf_span_next_line(&rest, &line)) {
+        MfStretch stretch = {0};
+        gboolean is_private = FALSE;
+        gboolean is_anonymous = FALSE;
+        if (!read_area_head(line, &stretch, &is_private, &is_anonymous)) {
+            mf_span_refuse(error, "bad line of maps", line);
+            return NULL;
+        }
+        /* The system's own page above all others, which pagemap does not have. */
+        if (is_private && stretch.start_bytes <= G_MAXINT64) {
             g_array_append_val(stretches, stretch);
         }
     }

@@ -43,6 +43,7 @@ mf_parse_meminfo(const char *text, gsize length_bytes, MfHost *host, GError **er
     MfU64 total_bytes = MF_U64_ABSENT;
     MfU64 available_bytes = MF_U64_ABSENT;
     MfU64 swap_free_bytes = MF_U64_ABSENT;
+    MfU64 hardware_corrupted_bytes = MF_U64_ABSENT;
     MfSpan rest = {text, length_bytes};
     MfSpan line;
 
@@ -59,6 +60,8 @@ mf_parse_meminfo(const char *text, gsize length_bytes, MfHost *host, GError **er
             field = &available_bytes;
         } else if (mf_span_is(key, "SwapFree:")) {
             field = &swap_free_bytes;
+        } else if (mf_span_is(key, "HardwareCorrupted:")) {
+            field = &hardware_corrupted_bytes;
         } else {
             continue;
         }
@@ -70,6 +73,7 @@ mf_parse_meminfo(const char *text, gsize length_bytes, MfHost *host, GError **er
     host->mem_total_bytes = total_bytes;
     host->mem_available_bytes = available_bytes;
     host->swap_free_bytes = swap_free_bytes;
+    host->hardware_corrupted_bytes = hardware_corrupted_bytes;
     return TRUE;
 }
 
@@ -124,34 +128,81 @@ mf_parse_pressure(const char *text, gsize length_bytes, MfHost *host, GError **e
 }
 
 gboolean
-mf_parse_ksm_stat(const char *text, gsize length_bytes, MfKsmStat *ret_stat, GError **error)
+mf_parse_vmstat(const char *text, gsize length_bytes, MfHost *host, GError **error)
 {
-    MfKsmStat stat = {MF_U64_ABSENT, MF_U64_ABSENT, MF_U64_ABSENT, MF_I64_ABSENT};
+    MfU64 cow_breaks_count = MF_U64_ABSENT;
+    MfU64 swap_in_copies_count = MF_U64_ABSENT;
     MfSpan rest = {text, length_bytes};
     MfSpan line;
 
     while (mf_span_next_line(&rest, &line)) {
         MfSpan figures = line;
         MfSpan key;
-        MfSpan number;
-        MfSpan more;
         MfU64 *field = NULL;
         if (!mf_span_next_word(&figures, &key)) {
             continue;
         }
-        if (mf_span_is(key, "ksm_rmap_items")) {
-            field = &stat.rmap_items_pages;
-        } else if (mf_span_is(key, "ksm_zero_pages")) {
-            field = &stat.zero_pages;
-        } else if (mf_span_is(key, "ksm_merging_pages")) {
-            field = &stat.merging_pages;
-        } else if (!mf_span_is(key, "ksm_process_profit")) {
+        if (mf_span_is(key, "cow_ksm")) {
+            field = &cow_breaks_count;
+        } else if (mf_span_is(key, "ksm_swpin_copy")) {
+            field = &swap_in_copies_count;
+        } else {
             continue;
         }
-        gboolean single =
-            mf_span_next_word(&figures, &number) && !mf_span_next_word(&figures, &more);
-        if (!single || !(field != NULL ? mf_span_to_u64(number, &field->value)
-                                       : mf_span_to_i64(number, &stat.profit_bytes.value))) {
+        if (!mf_span_to_u64(only_word(figures.text, figures.length_bytes), &field->value)) {
+            return mf_span_refuse(error, "bad line of vmstat", line);
+        }
+        field->known = TRUE;
+    }
+    host->cow_breaks_count = cow_breaks_count;
+    host->swap_in_copies_count = swap_in_copies_count;
+    return TRUE;
+}
+
+/* The field that a line of ksm_stat is for; NULL when it is none of the unsigned ones. */
+static MfU64 *
+ksm_stat_field(MfKsmStat *stat, MfSpan key)
+{
+    const struct {
+        const char *name;
+        MfU64 *field;
+    } fields[] = {
+        {"ksm_rmap_items", &stat->rmap_items_pages},
+        {"ksm_zero_pages", &stat->zero_pages},
+        {"ksm_merging_pages", &stat->merging_pages},
+        {"ksm_cow_breaks", &stat->cow_breaks_count},
+        {"ksm_swpin_copies", &stat->swap_in_copies_count},
+        {"ksm_pages_scanned", &stat->scanned_pages},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(fields); i++) {
+        if (mf_span_is(key, fields[i].name)) {
+            return fields[i].field;
+        }
+    }
+    return NULL;
+}
+
+gboolean
+mf_parse_ksm_stat(const char *text, gsize length_bytes, MfKsmStat *ret_stat, GError **error)
+{
+    MfKsmStat stat = {0};
+    MfSpan rest = {text, length_bytes};
+    MfSpan line;
+
+    while (mf_span_next_line(&rest, &line)) {
+        MfSpan figures = line;
+        MfSpan key;
+        if (!mf_span_next_word(&figures, &key)) {
+            continue;
+        }
+        MfU64 *field = ksm_stat_field(&stat, key);
+        if (field == NULL && !mf_span_is(key, "ksm_process_profit")) {
+            continue;
+        }
+        MfSpan number = only_word(figures.text, figures.length_bytes);
+        if (!(field != NULL ? mf_span_to_u64(number, &field->value)
+                            : mf_span_to_i64(number, &stat.profit_bytes.value))) {
             return mf_span_refuse(error, "bad line of ksm_stat", line);
         }
         *(field != NULL ? &field->known : &stat.profit_bytes.known) = TRUE;
@@ -192,6 +243,18 @@ mf_parse_stat(const char *text, gsize length_bytes, MfProcStat *ret_stat, GError
     stat.cpu_ticks = mf_add_sat(user_ticks, system_ticks);
     *ret_stat = stat;
     return TRUE;
+}
+
+gboolean
+mf_parse_statm(const char *text, gsize length_bytes, guint64 *ret_resident_pages, GError **error)
+{
+    MfSpan rest = {text, length_bytes};
+    MfSpan size;
+    MfSpan resident;
+
+    return (mf_span_next_word(&rest, &size) && mf_span_next_word(&rest, &resident) &&
+            mf_span_to_u64(resident, ret_resident_pages)) ||
+           mf_span_refuse(error, "bad statm of a process", (MfSpan){text, length_bytes});
 }
 
 char *

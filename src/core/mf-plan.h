@@ -29,8 +29,10 @@ typedef enum {
     MF_REASON_NO_HEADROOM,        /* un-merging would take more memory than is available */
     MF_REASON_WAITING,            /* another domain is being un-merged first */
     MF_REASON_KSM_MISSING,        /* kernel without KSM */
+    MF_REASON_KSM_OFF,            /* ksmd does not run, and memfold may not start it */
     MF_REASON_OTHER_MANAGER,      /* ksmtuned runs: memfold stands back */
     MF_REASON_UNMANAGED,          /* configuration: manage=false */
+    MF_REASON_NEWCOMERS_MERGE,    /* domains are in the shared group until they are moved */
     MF_REASON_NO_DOMAINS,         /* nothing mergeable runs: ksmd stops */
     MF_REASON_DOMAINS,            /* something mergeable runs: ksmd starts */
     MF_REASON_BUDGET,             /* pages_to_scan follows the CPU budget */
@@ -38,9 +40,27 @@ typedef enum {
     MF_REASON_STEADY,             /* ksmd works at its usual share of a CPU */
     MF_REASON_RESTING,            /* ksmd has found what there is */
     MF_REASON_UNCOVERED,          /* not everything could be given back: nothing more is merged */
+    MF_REASON_STORM,              /* merged memory is written faster than the host can bear */
+    MF_REASON_GIVES_WAY,          /* in a storm, this domain's memory is reclaimed */
+    MF_REASON_SUSPENDED,          /* in a storm, it was paused as the last resort */
+    MF_REASON_ADMISSION,          /* it was started although, or refused because, uncovered */
+    MF_REASON_NOT_WORTH,          /* merge=auto: it costs more than it saves, for now */
+    MF_REASON_NOT_SCANNED,        /* ksmd has not looked at it twice yet */
+    MF_REASON_VOLATILE,           /* its pages change between two looks, or are written again */
+    MF_REASON_HUGE_PAGES,         /* transparent huge pages that are not split */
+    MF_REASON_OTHER_NODE,         /* equal pages on other NUMA nodes, which do not merge */
+    MF_REASON_SHARING_LIMIT,      /* max_page_sharing: copies of what is shared most */
+    MF_REASON_SWAPPED_IN,         /* merged pages came back from swap as copies */
+    MF_REASON_GUEST_PRIVATE,      /* memory that is the guest's alone (SEV, TDX) */
+    MF_REASON_PINNED,             /* pages that a device reaches (VFIO) */
+    MF_REASON_BLOCK_UNMARKED,     /* a RAMBlock that QEMU did not mark */
     MF_REASON_START_HOLD,         /* a domain that must not merge is starting */
+    MF_REASON_AUDIT_HOLD,         /* an audit looks at page tables: ksmd waits */
     MF_REASON_CONFIG,             /* the configuration asks for this value */
     MF_REASON_ESTIMATE_FAILED,    /* its memory could not be read for an estimate */
+    MF_REASON_KNOB_FAILED,        /* a knob of ksmd could not be written */
+    MF_REASON_AUDIT_FAILED,       /* its page tables could not be looked at for an audit */
+    MF_REASON_HARDWARE_POISONED,  /* memory of the host has failed */
     MF_REASON_N_CODES
 } MfReasonCode;
 
@@ -58,22 +78,36 @@ typedef enum {
     MF_KNOB_USE_ZERO_PAGES,
     MF_KNOB_SMART_SCAN,
     MF_KNOB_ADVISOR_MODE,
+    MF_KNOB_CPU_MAX, /* the last five: our kernel's */
+    MF_KNOB_INDEX,
+    MF_KNOB_SKIP_UNWRITTEN,
+    MF_KNOB_BOOST_NEW,
+    MF_KNOB_GROUP_DEFAULT,
     MF_KNOB_N
 } MfKnob;
 
 typedef enum {
     MF_ACTION_KNOB,
     MF_ACTION_DOMAIN_MODE,
+    MF_ACTION_RECLAIM, /* have the kernel move so much of the domain's memory to swap */
+    MF_ACTION_BALLOON, /* have its balloon take so much more; 0: give all back */
+    MF_ACTION_SUSPEND,
+    MF_ACTION_RESUME, /* what memfold suspended */
+    MF_ACTION_GROUP,  /* move the domain's QEMU to a merge group of the kernel's */
+    MF_ACTION_FLAGS,  /* tell the kernel what may be merged of its QEMU */
+    MF_ACTION_N_KINDS
 } MfActionKind;
 
 typedef struct {
     MfActionKind kind;
     MfKnob knob; /* MF_ACTION_KNOB */
-    char *from;  /* text of the value or mode before; NULL when unknown */
-    char *to;    /* text of the value or mode wanted */
-    char *uuid;  /* MF_ACTION_DOMAIN_MODE */
+    char *from;  /* text of the value, mode or state before; NULL when unknown */
+    char *to; /* text of the one wanted; NULL for those that have bytes.  A group's number, or "new"
+               */
+    char *uuid; /* all but MF_ACTION_KNOB */
     char *name;
     MfMode mode;      /* MF_ACTION_DOMAIN_MODE: OFF, ON or FROZEN */
+    guint64 bytes;    /* MF_ACTION_RECLAIM, MF_ACTION_BALLOON */
     MfReason *reason; /* never NULL */
 } MfAction;
 
@@ -105,12 +139,23 @@ void mf_plan_add_knob(MfPlan *plan, MfKnob knob, const char *from, const char *t
                       MfReason *reason);
 void mf_plan_add_domain_mode(MfPlan *plan, const MfDomain *domain, MfMode mode, MfReason *reason);
 
+/* Moves the domain to a group: a number, or "new". */
+void mf_plan_add_group(MfPlan *plan, const MfDomain *domain, const char *to, MfReason *reason);
+
+/* Writes a word to the ksm_flags of its QEMU, such as "+zero". */
+void mf_plan_add_flags(MfPlan *plan, const MfDomain *domain, const char *word, MfReason *reason);
+
+/* Of MF_ACTION_RECLAIM and what follows it, up to MF_ACTION_RESUME. */
+void mf_plan_add_relief(MfPlan *plan, MfActionKind kind, const MfDomain *domain, guint64 bytes,
+                        MfReason *reason);
+
 /* One line for the log, such as "ksm run: 0 -> 1 (2 domains can merge)".  Free with g_free(). */
 char *mf_action_to_string(const MfAction *action);
 
 const char *mf_reason_code_to_string(MfReasonCode code); /* "memory-shared", ... */
 gboolean mf_reason_code_from_string(const char *text, MfReasonCode *ret_code);
-const char *mf_knob_to_string(MfKnob knob); /* the file's name */
+const char *mf_action_kind_to_string(MfActionKind kind); /* "domain-mode", "reclaim", ... */
+const char *mf_knob_to_string(MfKnob knob);              /* the file's name */
 gboolean mf_knob_from_string(const char *text, MfKnob *ret_knob);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfPlan, mf_plan_free)

@@ -81,7 +81,8 @@ mf_span_to_i64(MfSpan span, gint64 *ret_value)
     MfSpan digits = negative ? (MfSpan){span.text + 1, span.length_bytes - 1} : span;
     guint64 magnitude;
 
-    if (!mf_span_to_u64(digits, &magnitude) ||
+    /* The kernel writes no "-0". */
+    if (!mf_span_to_u64(digits, &magnitude) || (negative && magnitude == 0) ||
         magnitude > (guint64)G_MAXINT64 + (negative ? 1 : 0)) {
         return FALSE;
     }

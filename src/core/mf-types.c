@@ -2,6 +2,8 @@
 /* Making, copying and freeing the plain values, and the names of their enums. */
 #include "mf-types.h"
 
+#include <string.h>
+
 #include "mf-text.h"
 
 static const char *const mode_names[] = {
@@ -12,24 +14,13 @@ static const char *const mode_names[] = {
 static const char *const memory_kind_names[] = {
     [MF_MEMORY_UNKNOWN] = "unknown", [MF_MEMORY_ANONYMOUS] = "anonymous",
     [MF_MEMORY_SHARED] = "shared",   [MF_MEMORY_HUGEPAGES] = "hugepages",
-    [MF_MEMORY_FILE] = "file",
+    [MF_MEMORY_FILE] = "file",       [MF_MEMORY_MEMFD] = "memfd",
 };
 
 MfBlock *
 mf_block_new(void)
 {
     return g_new0(MfBlock, 1);
-}
-
-MfBlock *
-mf_block_copy(const MfBlock *block)
-{
-    MfBlock *copy = mf_block_new();
-
-    *copy = *block;
-    copy->id = g_strdup(block->id);
-    copy->blockers = g_strdupv(block->blockers);
-    return copy;
 }
 
 void
@@ -64,13 +55,10 @@ mf_domain_copy(const MfDomain *domain)
     copy->name = g_strdup(domain->name);
     copy->policy = mf_policy_copy(domain->policy);
     copy->policy_error = g_strdup(domain->policy_error);
+    copy->launch_security = g_strdup(domain->launch_security);
     copy->switch_error = g_strdup(domain->switch_error);
-    if (domain->blocks != NULL) {
-        copy->blocks = g_ptr_array_new_with_free_func((GDestroyNotify)mf_block_free);
-        for (guint i = 0; i < domain->blocks->len; i++) {
-            g_ptr_array_add(copy->blocks, mf_block_copy(g_ptr_array_index(domain->blocks, i)));
-        }
-    }
+    copy->group_error = g_strdup(domain->group_error);
+    copy->blocks = domain->blocks != NULL ? g_ptr_array_ref(domain->blocks) : NULL;
     return copy;
 }
 
@@ -84,7 +72,9 @@ mf_domain_free(MfDomain *domain)
     g_free(domain->name);
     mf_policy_free(domain->policy);
     g_free(domain->policy_error);
+    g_free(domain->launch_security);
     g_free(domain->switch_error);
+    g_free(domain->group_error);
     g_clear_pointer(&domain->blocks, g_ptr_array_unref);
     g_free(domain);
 }
@@ -105,17 +95,22 @@ mf_snapshot_free(MfSnapshot *snapshot)
         return;
     }
     g_free(snapshot->host.advisor_mode);
+    g_free(snapshot->host.index);
+    g_free(snapshot->host.group_default);
     g_free(snapshot->host.other_manager);
     g_ptr_array_unref(snapshot->domains);
+    g_clear_pointer(&snapshot->groups, g_ptr_array_unref);
     g_free(snapshot);
 }
 
 const MfDomain *
 mf_snapshot_find(const MfSnapshot *snapshot, const char *uuid)
 {
+    g_autofree char *key = g_ascii_strdown(uuid, -1);
+
     for (guint i = 0; i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
-        if (g_ascii_strcasecmp(domain->uuid, uuid) == 0) {
+        if (strcmp(domain->uuid, key) == 0) {
             return domain;
         }
     }

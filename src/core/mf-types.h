@@ -41,9 +41,10 @@ typedef enum {
 typedef enum {
     MF_MEMORY_UNKNOWN,
     MF_MEMORY_ANONYMOUS, /* private anonymous memory: can merge */
-    MF_MEMORY_SHARED,    /* memfd or file, access shared: can't merge */
+    MF_MEMORY_SHARED,    /* memory or file, access shared: can't merge */
     MF_MEMORY_HUGEPAGES, /* hugetlb: can't merge */
     MF_MEMORY_FILE,      /* private file mapping: only written pages can merge */
+    MF_MEMORY_MEMFD,     /* memfd, which is shared unless it says otherwise: can't merge */
 } MfMemoryKind;
 
 /* What the domain's QEMU can do, probed and never guessed from versions. */
@@ -74,10 +75,15 @@ typedef struct {
     MfMemoryKind memory_kind;
     MfPolicy *policy;   /* what the domain asks for; never NULL */
     char *policy_error; /* why its metadata was refused, or NULL */
+    MfU64 memory_bytes; /* <memory> of its XML; only of a domain that the hook tells of */
+
+    /* From its XML; the hook does not tell them. */
+    char *launch_security;   /* type of <launchSecurity>: memory is the guest's alone; or NULL */
+    guint passthrough_count; /* devices that reach all of its RAM (VFIO, vDPA), which pins it */
 
     guint caps; /* MfCaps */
     MfMode mode;
-    GPtrArray *blocks;  /* of MfBlock; NULL when QEMU has not told */
+    GPtrArray *blocks;  /* of MfBlock, which copies share; NULL when QEMU has not told */
     gboolean switching; /* no switch is to be started now: one is under way or failed lately */
     char *switch_error; /* why QEMU's last answer failed or is overdue, or NULL */
 
@@ -88,13 +94,37 @@ typedef struct {
     MfU64 saved_bytes;      /* the domain's share of the host's saving, see mf-account.h */
     MfU64 rmap_items_pages; /* pages that ksmd tracks for it */
     MfI64 profit_bytes;     /* ksm_process_profit: the kernel's own, over-counting figure */
+
+    /* Since its QEMU started, from our kernel's ksm_stat; absent on others. */
+    MfU64 cow_breaks_count;     /* merged pages that were written */
+    MfU64 swap_in_copies_count; /* merged pages that came back from swap as copies */
+    MfU64 scanned_pages;
+
+    /* What may keep its mergeable memory from merging, of one moment with merged_bytes. */
+    MfU64 huge_bytes;       /* of it, in transparent huge pages */
+    MfU64 swapped_bytes;    /* of it, in swap */
+    MfU64 main_node;        /* NUMA node that has most; read only where nodes do not merge */
+    MfU64 other_node_bytes; /* on the other nodes together */
+    MfU64 ksm_group_number; /* of our kernel's: see MfKsmGroup; absent while it is in none */
+    MfU64 zero_only; /* 1: our kernel merges its pages of zeroes and no others; absent on others */
+    gboolean regrouping; /* not to be moved now: it is being, or could not be lately */
+    char *group_error;   /* why the last move failed, or NULL */
 } MfDomain;
+
+/* One of our kernel's groups: only its members have merged pages in common. */
+typedef struct {
+    guint64 number;
+    guint64 pages_shared_pages;
+    guint64 pages_sharing_pages;
+    guint64 members_count; /* processes, also such that are no domains */
+} MfKsmGroup;
 
 typedef struct {
     guint64 page_size_bytes;
     MfU64 mem_total_bytes;
     MfU64 mem_available_bytes;
     MfU64 swap_free_bytes;
+    MfU64 hardware_corrupted_bytes; /* memory that failed and is out of use */
     MfU64 memory_waits_permyriad; /* of the last 10 s, somebody waited for memory (PSI "some") */
 
     /* /sys/kernel/mm/ksm: absent where the kernel has no such file */
@@ -111,9 +141,29 @@ typedef struct {
     MfU64 smart_scan;
     MfU64 max_page_sharing_pages;
     MfI64 general_profit_bytes;
+    MfU64 pages_volatile_pages;
+    MfU64 merge_across_nodes;
     MfU64 ksmd_cpu_usec; /* CPU time of ksmd since boot */
+    /* Our kernel's, absent on others. */
+    MfU64 cpu_max_permyriad; /* of one CPU: ksmd's limit */
+    MfU64 boost_new_msec;    /* how long a new process is scanned out of turn */
+    MfU64 skip_unwritten;    /* scans in which a page that was not written is passed over */
+    char *index;             /* "contents", "checksum"; NULL when absent */
+    gboolean has_groups;     /* it has merge groups */
+    char *group_default;     /* whom new programs merge with: "shared", "isolated"; or NULL */
+
     char *advisor_mode;  /* "none", "scan-time"; NULL when absent */
     char *other_manager; /* name of a process that also writes the knobs, or NULL */
+
+    /* Since boot, of the whole host (/proc/vmstat). */
+    MfU64 cow_breaks_count;     /* merged pages that were written */
+    MfU64 swap_in_copies_count; /* merged pages that came back from swap as copies */
+
+    /* What keeps pages apart, also from /sys/kernel/mm/ksm. */
+    MfU64 stable_node_chains_count; /* merged pages that have come to max_page_sharing */
+    MfU64 stable_node_dups_pages;   /* copies of these, the first included */
+    MfU64 huge_min_pages;           /* our kernel's: equal pages that split a huge one */
+    MfU64 pages_unsplit_pages;      /* our kernel's: left alone because of it */
 
     MfU64 other_saved_bytes; /* saving of processes that are no domains of ours */
     MfU64 saved_bytes;       /* what merging saves on the whole host, from KSM's own counters */
@@ -123,10 +173,10 @@ typedef struct {
     gint64 taken_usec; /* monotonic */
     MfHost host;
     GPtrArray *domains; /* of MfDomain */
+    GPtrArray *groups;  /* of MfKsmGroup, by number; NULL: not read, or this kernel has none */
 } MfSnapshot;
 
 MfBlock *mf_block_new(void);
-MfBlock *mf_block_copy(const MfBlock *block);
 void mf_block_free(MfBlock *block);
 
 /* A domain with everything absent and the default policy. */

@@ -24,6 +24,7 @@
 #include "mf-control.h"
 #include "mf-footprint.h"
 #include "mf-hookd.h"
+#include "mf-log.h"
 #include "mf-notify.h"
 
 #define EXIT_USAGE      2
@@ -325,7 +326,7 @@ main(int argc, char **argv)
 
     mf_footprint_limit();
     setlocale(LC_CTYPE, "");
-    g_log_writer_default_set_use_stderr(TRUE);
+    mf_log_begin();
     status = parse_options(&daemon, argc, argv);
     if (status >= 0) {
         return status;

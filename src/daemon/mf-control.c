@@ -2,6 +2,7 @@
 #include "mf-control.h"
 
 #include "../core/mf-names.h"
+#include "mf-auditor.h"
 #include "mf-authority.h"
 #include "mf-build.h"
 #include "mf-bus.h"
@@ -9,6 +10,7 @@
 #include "mf-estimator.h"
 #include "mf-plan-call.h"
 #include "mf-reply.h"
+#include "mf-report-call.h"
 
 #define BUS_RETRY_SEC      5
 #define CHANGED_DELAY_MSEC 50
@@ -123,8 +125,11 @@ on_find_domain(MfBusHost *host, GDBusMethodInvocation *invocation, const char *n
     return TRUE;
 }
 
+/* polkit may answer while memfoldd already ends: control is there until cancellable is cancelled.
+ */
 typedef struct {
-    MfControl *control; /* lives as long as the bus connection brings answers */
+    MfControl *control;
+    GCancellable *cancellable;
     GDBusMethodInvocation *invocation;
 } Reload;
 
@@ -132,10 +137,12 @@ static void
 on_reload_checked(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
 {
     g_autofree Reload *reload = data;
+    g_autoptr(GCancellable) cancellable = reload->cancellable;
     g_autoptr(GError) error = NULL;
     guint uid = 0;
 
     if (mf_authority_check_finish(result, &uid, &error) &&
+        !g_cancellable_set_error_if_cancelled(cancellable, &error) &&
         reload->control->handlers.reload(reload->control->user_data, &error)) {
         g_dbus_method_invocation_return_value(reload->invocation, NULL);
     } else {
@@ -149,6 +156,7 @@ on_reload(G_GNUC_UNUSED MfBusHost *host, GDBusMethodInvocation *invocation, gpoi
     Reload *reload = g_new0(Reload, 1);
 
     reload->control = data;
+    reload->cancellable = g_object_ref(reload->control->cancellable);
     reload->invocation = invocation;
     mf_authority_check(invocation, MF_POLKIT_RELOAD, on_reload_checked, reload);
     return TRUE;
@@ -276,7 +284,7 @@ unexport_and_free(gpointer skeleton)
 static void
 export_domains(MfControl *control)
 {
-    g_autoptr(GPtrArray) domains = mf_engine_dup_domains(control->engine);
+    g_autoptr(GPtrArray) domains = mf_engine_list_domains(control->engine);
     GHashTableIter iter;
     gpointer uuid = NULL;
 
@@ -465,6 +473,8 @@ mf_control_new(MfEngine *engine, const MfControlHandlers *handlers, gpointer use
     g_signal_connect(control->host, "handle-describe", G_CALLBACK(on_host_describe), control);
     g_signal_connect(control->host, "handle-find-domain", G_CALLBACK(on_find_domain), control);
     g_signal_connect(control->host, "handle-plan", G_CALLBACK(mf_plan_call), engine);
+    g_signal_connect(control->host, "handle-report", G_CALLBACK(mf_report_call), engine);
+    g_signal_connect(control->host, "handle-audit", G_CALLBACK(mf_auditor_call), engine);
     g_signal_connect(control->host, "handle-reload", G_CALLBACK(on_reload), control);
     g_signal_connect(control->host, "handle-estimate", G_CALLBACK(on_estimate), control);
     mf_engine_listen(engine, on_engine_changed, control);

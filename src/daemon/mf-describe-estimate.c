@@ -2,20 +2,7 @@
 #include "mf-describe-estimate.h"
 
 #include "../core/mf-units.h"
-
-static void
-add_u64(GVariantBuilder *builder, const char *key, guint64 value)
-{
-    g_variant_builder_add(builder, "{sv}", key, g_variant_new_uint64(value));
-}
-
-static void
-add_known(GVariantBuilder *builder, const char *key, MfU64 value)
-{
-    if (value.known) {
-        add_u64(builder, key, value.value);
-    }
-}
+#include "mf-dict.h"
 
 static void
 add_result(GVariantBuilder *builder, const MfEstimateReport *report, const MfEstimateResult *result)
@@ -32,7 +19,8 @@ add_result(GVariantBuilder *builder, const MfEstimateReport *report, const MfEst
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(figures); i++) {
-        add_u64(builder, figures[i].key, mf_mul_sat(figures[i].pages, report->page_size_bytes));
+        mf_dict_add_u64(builder, figures[i].key,
+                        MF_U64(mf_mul_sat(figures[i].pages, report->page_size_bytes)));
     }
     g_variant_builder_add(builder, "{sv}", "sample_shift",
                           g_variant_new_uint32(result->sample_shift));
@@ -47,9 +35,10 @@ all_figures(const MfEngine *engine, const MfEstimateReport *report)
     g_variant_builder_add(&builder, "{sv}", "domains_count",
                           g_variant_new_uint32(report->domains_count));
     add_result(&builder, report, &report->all);
-    add_known(&builder, "saved_now_bytes", accounts ? accounts->host.saved_bytes : MF_U64_ABSENT);
-    add_u64(&builder, "page_size_bytes", report->page_size_bytes);
-    add_u64(&builder, "took_msec", (guint64)report->took_usec / 1000);
+    mf_dict_add_u64(&builder, "saved_now_bytes",
+                    accounts ? accounts->host.saved_bytes : MF_U64_ABSENT);
+    mf_dict_add_u64(&builder, "page_size_bytes", MF_U64(report->page_size_bytes));
+    mf_dict_add_u64(&builder, "took_msec", MF_U64((guint64)report->took_usec / 1000));
     return g_variant_builder_end(&builder);
 }
 
@@ -82,21 +71,8 @@ domain_figures(const MfEstimateReport *report, const MfEstimateDomain *domain)
     if (domain->is_read) {
         add_result(&builder, report, &domain->alone);
     }
-    add_known(&builder, "merged_now_bytes", domain->merged_bytes);
-    add_known(&builder, "saved_now_bytes", domain->saved_bytes);
-    return g_variant_builder_end(&builder);
-}
-
-static GVariant *
-domain_reasons(const MfEstimateDomain *domain)
-{
-    const MfReason *trouble = domain->trouble;
-    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(sss)"));
-
-    if (trouble) {
-        g_variant_builder_add(&builder, "(sss)", mf_reason_code_to_string(trouble->code),
-                              trouble->text, trouble->remedy ? trouble->remedy : "");
-    }
+    mf_dict_add_u64(&builder, "merged_now_bytes", domain->merged_bytes);
+    mf_dict_add_u64(&builder, "saved_now_bytes", domain->saved_bytes);
     return g_variant_builder_end(&builder);
 }
 
@@ -109,7 +85,7 @@ mf_describe_estimate(const MfEngine *engine, const MfEstimateReport *report)
         const MfEstimateDomain *domain = report->domains->pdata[i];
 
         g_variant_builder_add(&domains, "(@a{sv}@a(sss))", domain_figures(report, domain),
-                              domain_reasons(domain));
+                              mf_dict_trouble(domain->trouble));
     }
     return g_variant_new("(@a{sv}@aa{sv}@a(a{sv}a(sss)))", all_figures(engine, report),
                          groups_figures(report), g_variant_builder_end(&domains));

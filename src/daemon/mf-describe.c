@@ -3,36 +3,8 @@
 
 #include "../core/mf-account.h"
 #include "../core/mf-cover.h"
-
-static void
-add_string(GVariantBuilder *builder, const char *key, const char *value)
-{
-    if (value) {
-        g_variant_builder_add(builder, "{sv}", key, g_variant_new_string(value));
-    }
-}
-
-static void
-add_boolean(GVariantBuilder *builder, const char *key, gboolean value)
-{
-    g_variant_builder_add(builder, "{sv}", key, g_variant_new_boolean(value));
-}
-
-static void
-add_u64(GVariantBuilder *builder, const char *key, MfU64 value)
-{
-    if (value.known) {
-        g_variant_builder_add(builder, "{sv}", key, g_variant_new_uint64(value.value));
-    }
-}
-
-static void
-add_i64(GVariantBuilder *builder, const char *key, MfI64 value)
-{
-    if (value.known) {
-        g_variant_builder_add(builder, "{sv}", key, g_variant_new_int64(value.value));
-    }
-}
+#include "mf-describe-history.h"
+#include "mf-dict.h"
 
 static void
 add_reason(GVariantBuilder *builder, const char *code, const char *text, const char *remedy)
@@ -66,27 +38,34 @@ latest_host(const MfEngine *engine)
 static void
 add_counters(GVariantBuilder *builder, const MfHost *host)
 {
-    add_u64(builder, "page_size_bytes", MF_U64(host->page_size_bytes));
-    add_u64(builder, "mem_total_bytes", host->mem_total_bytes);
-    add_u64(builder, "mem_available_bytes", host->mem_available_bytes);
-    add_u64(builder, "swap_free_bytes", host->swap_free_bytes);
-    add_u64(builder, "memory_waits_permyriad", host->memory_waits_permyriad);
-    add_u64(builder, "ksm_run", host->run);
-    add_u64(builder, "pages_to_scan_pages", host->pages_to_scan_pages);
-    add_u64(builder, "sleep_msec", host->sleep_msec);
-    add_u64(builder, "pages_shared_pages", host->pages_shared_pages);
-    add_u64(builder, "pages_sharing_pages", host->pages_sharing_pages);
-    add_u64(builder, "pages_unshared_pages", host->pages_unshared_pages);
-    add_u64(builder, "pages_scanned_pages", host->pages_scanned_pages);
-    add_u64(builder, "zero_pages", host->zero_pages);
-    add_u64(builder, "full_scans_count", host->full_scans_count);
-    add_u64(builder, "use_zero_pages", host->use_zero_pages);
-    add_u64(builder, "smart_scan", host->smart_scan);
-    add_u64(builder, "max_page_sharing_pages", host->max_page_sharing_pages);
-    add_i64(builder, "general_profit_bytes", host->general_profit_bytes);
-    add_u64(builder, "ksmd_cpu_usec", host->ksmd_cpu_usec);
-    add_string(builder, "advisor_mode", host->advisor_mode);
-    add_string(builder, "other_manager", host->other_manager);
+    mf_dict_add_u64(builder, "page_size_bytes", MF_U64(host->page_size_bytes));
+    mf_dict_add_u64(builder, "mem_total_bytes", host->mem_total_bytes);
+    mf_dict_add_u64(builder, "mem_available_bytes", host->mem_available_bytes);
+    mf_dict_add_u64(builder, "swap_free_bytes", host->swap_free_bytes);
+    mf_dict_add_u64(builder, "memory_waits_permyriad", host->memory_waits_permyriad);
+    mf_dict_add_u64(builder, "ksm_run", host->run);
+    mf_dict_add_u64(builder, "pages_to_scan_pages", host->pages_to_scan_pages);
+    mf_dict_add_u64(builder, "sleep_msec", host->sleep_msec);
+    mf_dict_add_u64(builder, "pages_shared_pages", host->pages_shared_pages);
+    mf_dict_add_u64(builder, "pages_sharing_pages", host->pages_sharing_pages);
+    mf_dict_add_u64(builder, "pages_unshared_pages", host->pages_unshared_pages);
+    mf_dict_add_u64(builder, "pages_scanned_pages", host->pages_scanned_pages);
+    mf_dict_add_u64(builder, "zero_pages", host->zero_pages);
+    mf_dict_add_u64(builder, "full_scans_count", host->full_scans_count);
+    mf_dict_add_u64(builder, "use_zero_pages", host->use_zero_pages);
+    mf_dict_add_u64(builder, "smart_scan", host->smart_scan);
+    mf_dict_add_u64(builder, "max_page_sharing_pages", host->max_page_sharing_pages);
+    mf_dict_add_i64(builder, "general_profit_bytes", host->general_profit_bytes);
+    mf_dict_add_u64(builder, "ksmd_cpu_usec", host->ksmd_cpu_usec);
+    mf_dict_add_u64(builder, "cow_breaks_count", host->cow_breaks_count);
+    mf_dict_add_u64(builder, "swap_in_copies_count", host->swap_in_copies_count);
+    mf_dict_add_u64(builder, "pages_volatile_pages", host->pages_volatile_pages);
+    mf_dict_add_u64(builder, "merge_across_nodes", host->merge_across_nodes);
+    mf_dict_add_u64(builder, "cpu_max_permyriad", host->cpu_max_permyriad);
+    mf_dict_add_u64(builder, "skip_unwritten", host->skip_unwritten);
+    mf_dict_add_string(builder, "index", host->index);
+    mf_dict_add_string(builder, "advisor_mode", host->advisor_mode);
+    mf_dict_add_string(builder, "other_manager", host->other_manager);
 }
 
 /* Who governs the knobs, and by what. */
@@ -95,12 +74,14 @@ add_government(GVariantBuilder *builder, const MfEngine *engine)
 {
     const MfConfig *config = mf_engine_get_config(engine);
 
-    add_u64(builder, "ksmd_cpu_permyriad", mf_engine_get_ksmd_cpu_permyriad(engine));
-    add_u64(builder, "ksmd_budget_permyriad", MF_U64(mf_engine_get_ksmd_budget_permyriad(engine)));
-    add_u64(builder, "cpu_budget_permyriad", MF_U64(config->cpu_budget_permyriad));
-    add_boolean(builder, "managed", config->manage);
-    add_string(builder, "libvirt_uri", config->libvirt_uri);
-    add_boolean(builder, "libvirt_connected", mf_engine_is_connected(engine));
+    mf_dict_add_u64(builder, "ksmd_cpu_permyriad", mf_engine_get_ksmd_cpu_permyriad(engine));
+    mf_dict_add_u64(builder, "ksmd_budget_permyriad",
+                    MF_U64(mf_engine_get_ksmd_budget_permyriad(engine)));
+    mf_dict_add_u64(builder, "cpu_budget_permyriad", MF_U64(config->cpu_budget_permyriad));
+    mf_dict_add_boolean(builder, "managed", config->manage);
+    mf_dict_add_string(builder, "admission", mf_admission_to_string(config->admission));
+    mf_dict_add_string(builder, "libvirt_uri", config->libvirt_uri);
+    mf_dict_add_boolean(builder, "libvirt_connected", mf_engine_is_connected(engine));
 }
 
 GVariant *
@@ -115,18 +96,20 @@ mf_describe_host_figures(const MfEngine *engine)
     }
     /* These are of one moment with the domains' figures, so that the sums agree. */
     if (accounts) {
-        add_u64(&builder, "saved_bytes", accounts->host.saved_bytes);
-        add_u64(&builder, "other_saved_bytes", accounts->host.other_saved_bytes);
-        add_u64(&builder, "sum_error_permyriad", mf_account_sum_error_permyriad(accounts));
+        mf_dict_add_u64(&builder, "saved_bytes", accounts->host.saved_bytes);
+        mf_dict_add_u64(&builder, "other_saved_bytes", accounts->host.other_saved_bytes);
+        mf_dict_add_u64(&builder, "sum_error_permyriad", mf_account_sum_error_permyriad(accounts));
     } else if (host) {
-        add_u64(&builder, "saved_bytes", host->saved_bytes);
+        mf_dict_add_u64(&builder, "saved_bytes", host->saved_bytes);
     }
     if (host) {
         MfCover cover = mf_cover_measure(host);
 
-        add_u64(&builder, "storm_need_bytes", cover.need_bytes);
-        add_u64(&builder, "storm_have_bytes", cover.have_bytes);
+        mf_dict_add_u64(&builder, "storm_need_bytes", cover.need_bytes);
+        mf_dict_add_u64(&builder, "storm_have_bytes", cover.have_bytes);
     }
+    mf_describe_add_host_history(&builder, engine);
+    mf_describe_add_groups(&builder, engine);
     add_government(&builder, engine);
     return g_variant_builder_end(&builder);
 }
@@ -137,7 +120,7 @@ mf_describe_decided_on(const MfEngine *engine, const MfSnapshot *snapshot)
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sv}"));
 
     add_counters(&builder, &snapshot->host);
-    add_u64(&builder, "saved_bytes", snapshot->host.saved_bytes);
+    mf_dict_add_u64(&builder, "saved_bytes", snapshot->host.saved_bytes);
     add_government(&builder, engine);
     return g_variant_builder_end(&builder);
 }
@@ -155,9 +138,13 @@ mf_describe_host_reasons(const MfEngine *engine, const MfPlan *plan)
         add_reason(&builder, "libvirt-away", text,
                    "start libvirtd; memfoldd tries again by itself");
     }
+    g_autoptr(GPtrArray) failures = mf_engine_dup_failures(engine);
+    add_reasons(&builder, failures);
     if (plan) {
         add_reasons(&builder, plan->host_reasons);
     }
+    g_autoptr(GPtrArray) admissions = mf_engine_dup_admissions(engine);
+    add_reasons(&builder, admissions);
     return g_variant_builder_end(&builder);
 }
 
@@ -169,8 +156,9 @@ add_mergeable(GVariantBuilder *builder, const MfDomain *domain)
     gboolean known = domain->mergeable_bytes.known;
     gboolean mergeable = known && domain->mergeable_bytes.value > 0;
 
-    if (domain->memory_kind == MF_MEMORY_SHARED || domain->memory_kind == MF_MEMORY_HUGEPAGES) {
-        add_boolean(builder, "mergeable", FALSE);
+    if (domain->memory_kind == MF_MEMORY_SHARED || domain->memory_kind == MF_MEMORY_MEMFD ||
+        domain->memory_kind == MF_MEMORY_HUGEPAGES) {
+        mf_dict_add_boolean(builder, "mergeable", FALSE);
         return;
     }
     for (guint i = 0; domain->blocks && i < domain->blocks->len; i++) {
@@ -180,7 +168,7 @@ add_mergeable(GVariantBuilder *builder, const MfDomain *domain)
         mergeable |= block->mergeable_known && block->mergeable;
     }
     if (known) {
-        add_boolean(builder, "mergeable", mergeable);
+        mf_dict_add_boolean(builder, "mergeable", mergeable);
     }
 }
 
@@ -202,36 +190,37 @@ mf_describe_domain_figures(const MfEngine *engine, const MfDomain *domain)
     const MfHost *host = latest_host(engine);
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sv}"));
 
-    add_string(&builder, "uuid", domain->uuid);
-    add_string(&builder, "name", domain->name);
-    add_string(&builder, "merge", mf_merge_to_string(domain->policy->merge));
-    add_string(&builder, "group", domain->policy->group);
+    mf_dict_add_string(&builder, "uuid", domain->uuid);
+    mf_dict_add_string(&builder, "name", domain->name);
+    mf_dict_add_string(&builder, "merge", mf_merge_to_string(domain->policy->merge));
+    mf_dict_add_string(&builder, "group", domain->policy->group);
     g_variant_builder_add(&builder, "{sv}", "priority",
                           g_variant_new_uint32(domain->policy->priority));
-    add_boolean(&builder, "boost", domain->policy->boost);
-    add_string(&builder, "policy_error", domain->policy_error);
-    add_boolean(&builder, "nosharepages", domain->nosharepages);
-    add_string(&builder, "memory", mf_memory_kind_to_string(domain->memory_kind));
-    add_string(&builder, "switch", switch_of(domain));
+    mf_dict_add_boolean(&builder, "boost", domain->policy->boost);
+    mf_dict_add_string(&builder, "policy_error", domain->policy_error);
+    mf_dict_add_boolean(&builder, "nosharepages", domain->nosharepages);
+    mf_dict_add_string(&builder, "memory", mf_memory_kind_to_string(domain->memory_kind));
+    mf_dict_add_string(&builder, "switch", switch_of(domain));
     if (domain->mode != MF_MODE_UNKNOWN) {
-        add_string(&builder, "mode", mf_mode_to_string(domain->mode));
+        mf_dict_add_string(&builder, "mode", mf_mode_to_string(domain->mode));
     }
     add_mergeable(&builder, domain);
     if (domain->pid > 0) {
-        add_i64(&builder, "pid", MF_I64(domain->pid));
+        mf_dict_add_i64(&builder, "pid", MF_I64(domain->pid));
     }
-    add_u64(&builder, "mergeable_bytes", domain->mergeable_bytes);
-    add_u64(&builder, "resident_bytes", domain->resident_bytes);
-    add_u64(&builder, "merged_bytes", domain->merged_bytes);
+    mf_dict_add_u64(&builder, "mergeable_bytes", domain->mergeable_bytes);
+    mf_dict_add_u64(&builder, "resident_bytes", domain->resident_bytes);
+    mf_dict_add_u64(&builder, "merged_bytes", domain->merged_bytes);
     if (domain->merged_bytes.known && host && host->page_size_bytes > 0) {
-        add_u64(&builder, "merged_pages",
-                MF_U64(domain->merged_bytes.value / host->page_size_bytes));
+        mf_dict_add_u64(&builder, "merged_pages",
+                        MF_U64(domain->merged_bytes.value / host->page_size_bytes));
     }
-    add_u64(&builder, "zero_bytes", domain->zero_bytes);
-    add_u64(&builder, "saved_bytes", domain->saved_bytes);
-    add_u64(&builder, "rmap_items_pages", domain->rmap_items_pages);
-    add_i64(&builder, "profit_bytes", domain->profit_bytes);
-    add_u64(&builder, "age_msec", mf_engine_get_accounts_age_msec(engine, domain->uuid));
+    mf_dict_add_u64(&builder, "zero_bytes", domain->zero_bytes);
+    mf_dict_add_u64(&builder, "saved_bytes", domain->saved_bytes);
+    mf_dict_add_u64(&builder, "rmap_items_pages", domain->rmap_items_pages);
+    mf_dict_add_i64(&builder, "profit_bytes", domain->profit_bytes);
+    mf_describe_add_domain_history(&builder, engine, domain);
+    mf_dict_add_u64(&builder, "age_msec", mf_engine_get_accounts_age_msec(engine, domain->uuid));
     return g_variant_builder_end(&builder);
 }
 
@@ -269,16 +258,18 @@ action_figures(const MfAction *action)
 {
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sv}"));
 
+    mf_dict_add_string(&builder, "kind", mf_action_kind_to_string(action->kind));
     if (action->kind == MF_ACTION_KNOB) {
-        add_string(&builder, "kind", "knob");
-        add_string(&builder, "knob", mf_knob_to_string(action->knob));
+        mf_dict_add_string(&builder, "knob", mf_knob_to_string(action->knob));
     } else {
-        add_string(&builder, "kind", "domain-mode");
-        add_string(&builder, "name", action->name);
-        add_string(&builder, "uuid", action->uuid);
+        mf_dict_add_string(&builder, "name", action->name);
+        mf_dict_add_string(&builder, "uuid", action->uuid);
     }
-    add_string(&builder, "from", action->from);
-    add_string(&builder, "to", action->to);
+    if (action->kind == MF_ACTION_RECLAIM || action->kind == MF_ACTION_BALLOON) {
+        mf_dict_add_u64(&builder, "bytes", MF_U64(action->bytes));
+    }
+    mf_dict_add_string(&builder, "from", action->from);
+    mf_dict_add_string(&builder, "to", action->to);
     return g_variant_builder_end(&builder);
 }
 

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "../core/mf-error.h"
+#include "../core/mf-json-text.h"
 
 #define MESSAGE_VERSION 1
 #define NAME_MAX_BYTES  255
+#define DEPTH_MAX       8 /* the message has one level; later versions may have more */
 
 static JsonNode *
 get_member(JsonObject *object, const char *name, GType type, GError **error)
@@ -55,7 +57,7 @@ operation_from_string(const char *text)
         MfHookOperation operation;
     } operations[] = {
         {"prepare", MF_HOOK_PREPARE}, {"started", MF_HOOK_STARTED}, {"reconnect", MF_HOOK_STARTED},
-        {"stopped", MF_HOOK_STOPPED}, {"release", MF_HOOK_STOPPED},
+        {"stopped", MF_HOOK_STOPPED}, {"release", MF_HOOK_STOPPED}, {"migrate", MF_HOOK_MIGRATE},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(operations); i++) {
@@ -64,6 +66,26 @@ operation_from_string(const char *text)
         }
     }
     return MF_HOOK_OTHER;
+}
+
+static gboolean
+read_memory_bytes(JsonObject *object, MfDomain *domain, GError **error)
+{
+    JsonNode *node = NULL;
+
+    if (!json_object_has_member(object, "memory_bytes")) {
+        return TRUE;
+    }
+    node = get_member(object, "memory_bytes", G_TYPE_INT64, error);
+    if (!node) {
+        return FALSE;
+    }
+    if (json_node_get_int(node) < 0) {
+        g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "\"memory_bytes\" is negative");
+        return FALSE;
+    }
+    domain->memory_bytes = MF_U64((guint64)json_node_get_int(node));
+    return TRUE;
 }
 
 static gboolean
@@ -113,7 +135,9 @@ read_domain(JsonObject *object, GError **error)
         g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "\"memory\" is no kind of memory");
         return NULL;
     }
-    return read_policy(object, domain, error) ? g_steal_pointer(&domain) : NULL;
+    return read_memory_bytes(object, domain, error) && read_policy(object, domain, error)
+               ? g_steal_pointer(&domain)
+               : NULL;
 }
 
 MfDomain *
@@ -127,9 +151,9 @@ mf_hook_message_parse(const char *text, gsize length_bytes, MfHookOperation *ret
     const char *operation = NULL;
     MfDomain *domain = NULL;
 
-    if (!g_utf8_validate_len(text, length_bytes, NULL) ||
+    if (!mf_json_text_is_one_object(text, length_bytes, DEPTH_MAX) ||
         !json_parser_load_from_data(parser, text, (gssize)length_bytes, &problem)) {
-        g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "not JSON");
+        g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "not a JSON object");
         return NULL;
     }
     root = json_parser_get_root(parser);

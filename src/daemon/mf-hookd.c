@@ -32,7 +32,9 @@ typedef struct {
     GCancellable *cancellable;
     guint late_id;
     guint answer_id; /* a prepare under way: answers when it takes too long */
-    char *name;
+    MfDomain *facts;
+    gboolean admitted; /* of a prepare: the start was judged, or nobody could */
+    gboolean refused;  /* unjudged, since nobody could in time */
     gboolean answered;
     gsize used_bytes;
     char text[MF_HOOK_MAX_BYTES];
@@ -68,7 +70,7 @@ client_unref(Client *client)
     hookd_unref(client->hookd);
     g_object_unref(client->connection);
     g_object_unref(client->cancellable);
-    g_free(client->name);
+    mf_domain_free(client->facts);
     g_free(client->reply);
     g_free(client);
 }
@@ -93,9 +95,22 @@ on_written(GObject *source, GAsyncResult *result, gpointer data)
     client_end(client);
 }
 
-/* problem NULL: all is well.  The first answer counts. */
+/* The texts are ours, on one line: what JSON would have to escape of them, C escapes alike.  Free
+ * with g_free(). */
+static char *
+escape(const char *text)
+{
+    char beyond_ascii[129] = {0}; /* stays as it is: a domain's name may be in any language */
+
+    for (guint i = 0; i < sizeof beyond_ascii - 1; i++) {
+        beyond_ascii[i] = (char)(0x80 + i);
+    }
+    return g_strescape(text, beyond_ascii);
+}
+
+/* member "error" or "refused" with its text; both NULL: all is well.  The first answer counts. */
 static void
-answer(Client *client, const char *problem)
+answer_with(Client *client, const char *member, const char *text)
 {
     GOutputStream *output = g_io_stream_get_output_stream(G_IO_STREAM(client->connection));
 
@@ -104,17 +119,23 @@ answer(Client *client, const char *problem)
         return;
     }
     client->answered = TRUE;
-    /* The texts are ours and hold nothing that JSON would have to escape but quotes. */
-    if (problem) {
-        g_autofree char *escaped = g_strescape(problem, NULL);
+    if (text) {
+        g_autofree char *escaped = escape(text);
 
-        client->reply = g_strdup_printf("{\"ok\":false,\"error\":\"%s\"}\n", escaped);
+        client->reply = g_strdup_printf("{\"ok\":false,\"%s\":\"%s\"}\n", member, escaped);
     } else {
         client->reply = g_strdup("{\"ok\":true}\n");
     }
     g_output_stream_write_all_async(output, client->reply, strlen(client->reply),
                                     G_PRIORITY_DEFAULT, client->cancellable, on_written,
                                     client_ref(client));
+}
+
+/* problem NULL: all is well. */
+static void
+answer(Client *client, const char *problem)
+{
+    answer_with(client, "error", problem);
 }
 
 static void
@@ -126,9 +147,48 @@ on_prepared(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
     if (!mf_engine_prepare_finish(result, &error)) {
         g_warning("domain \"%s\": may be merged for a moment after its start, ksmd could not be "
                   "stopped: %s",
-                  client->name, error->message);
+                  client->facts->name, error->message);
     }
     answer(client, NULL);
+}
+
+static void
+on_admitted(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
+{
+    g_autoptr(Client) client = data;
+    g_autofree char *refusal = NULL;
+
+    /* Whoever was answered already can't be told any more, and starts or not by that answer. */
+    if (!client->answered && !mf_engine_admit_finish(result, &refusal)) {
+        answer_with(client, "refused", refusal);
+        return;
+    }
+    client->admitted = TRUE;
+    if (!client->refused) {
+        mf_engine_prepare(client->hookd->engine, client->facts, on_prepared, client_ref(client));
+    }
+}
+
+/* The host's figures did not come in time, so that nobody was asked, as with a daemon that is down.
+ */
+static void
+admit_unasked(Client *client)
+{
+    const MfConfig *config = mf_engine_get_config(client->hookd->engine);
+
+    client->refused = config->admission == MF_ADMISSION_ENFORCE && config->admission_refuses;
+    if (config->admission == MF_ADMISSION_OFF) {
+        return;
+    }
+    g_warning("domain \"%s\": %s unchecked, the host's figures did not come in %d ms",
+              client->facts->name, client->refused ? "not started" : "started", ANSWER_MAX_MSEC);
+    if (client->refused) {
+        g_autofree char *text =
+            g_strdup_printf("domain \"%s\" is not started: the host's figures did not come in %d "
+                            "ms; try again, or set refuse-without-daemon=false in memfold.conf",
+                            client->facts->name, ANSWER_MAX_MSEC);
+        answer_with(client, "refused", text);
+    }
 }
 
 static gboolean
@@ -137,9 +197,13 @@ on_prepare_late(gpointer data)
     Client *client = data;
 
     client->answer_id = 0;
-    g_warning("domain \"%s\": may be merged for a moment after its start, ksmd did not stop in %d "
-              "ms",
-              client->name, ANSWER_MAX_MSEC);
+    if (client->admitted) {
+        g_warning("domain \"%s\": may be merged for a moment after its start, ksmd did not stop "
+                  "in %d ms",
+                  client->facts->name, ANSWER_MAX_MSEC);
+    } else {
+        admit_unasked(client);
+    }
     answer(client, NULL);
     return G_SOURCE_REMOVE;
 }
@@ -150,19 +214,21 @@ handle(Client *client, gsize length_bytes)
     MfEngine *engine = client->hookd->engine;
     MfHookOperation operation = MF_HOOK_OTHER;
     g_autoptr(GError) error = NULL;
-    g_autoptr(MfDomain) facts =
-        mf_hook_message_parse(client->text, length_bytes, &operation, &error);
+    MfDomain *facts = mf_hook_message_parse(client->text, length_bytes, &operation, &error);
 
+    client->facts = facts;
     if (!facts) {
         g_warning("hook: message refused: %s", error->message);
         answer(client, error->message);
         return;
     }
-    client->name = g_strdup(facts->name);
     switch (operation) {
+    case MF_HOOK_MIGRATE:
+        mf_engine_domain_migrates(engine, facts->uuid);
+        break;
     case MF_HOOK_PREPARE:
         client->answer_id = g_timeout_add(ANSWER_MAX_MSEC, on_prepare_late, client);
-        mf_engine_prepare(engine, facts, on_prepared, client_ref(client));
+        mf_engine_admit(engine, facts, on_admitted, client_ref(client));
         return;
     case MF_HOOK_STARTED:
         mf_engine_domain_started(engine, facts);

@@ -11,7 +11,8 @@ struct _MfApply {
     MfJournal *journal;
     GMutex lock; /* one writer at a time; guards what follows, but held */
     gboolean closed;
-    gint held; /* atomic: a hold asks ksmd to stand still */
+    gint held;        /* atomic: a hold asks ksmd to stand still */
+    GMutex told_lock; /* guards the next one, and is never held for long */
     char *last_error[MF_KNOB_N];
 };
 
@@ -23,6 +24,7 @@ mf_apply_new(MfRoot *host, MfJournal *journal)
     apply->host = mf_root_ref(host);
     apply->journal = journal;
     g_mutex_init(&apply->lock);
+    g_mutex_init(&apply->told_lock);
     return apply;
 }
 
@@ -35,6 +37,7 @@ mf_apply_free(MfApply *apply)
     for (guint i = 0; i < MF_KNOB_N; i++) {
         g_free(apply->last_error[i]);
     }
+    g_mutex_clear(&apply->told_lock);
     g_mutex_clear(&apply->lock);
     mf_root_unref(apply->host);
     g_free(apply);
@@ -65,26 +68,57 @@ write_knob(MfApply *apply, MfKnob knob, const char *to, gboolean *ret_written, G
     return *ret_written;
 }
 
-/* Lock held.  The same failure at every tick is one line in the log. */
+/* The same failure at every tick is one line in the log. */
 static void
 note_error(MfApply *apply, MfKnob knob, const GError *error)
 {
     const char *text = error && !mf_error_is_busy(error) ? error->message : NULL;
+    gboolean is_new = FALSE;
 
-    if (g_strcmp0(text, apply->last_error[knob]) == 0) {
-        return;
+    g_mutex_lock(&apply->told_lock);
+    is_new = g_strcmp0(text, apply->last_error[knob]) != 0;
+    if (is_new) {
+        g_free(apply->last_error[knob]);
+        apply->last_error[knob] = g_strdup(text);
     }
-    if (text) {
+    g_mutex_unlock(&apply->told_lock);
+    if (is_new && text) {
         g_warning("ksm %s: %s", mf_knob_to_string(knob), text);
     }
-    g_free(apply->last_error[knob]);
-    apply->last_error[knob] = g_strdup(text);
+}
+
+GPtrArray *
+mf_apply_dup_failures(MfApply *apply)
+{
+    GPtrArray *failures = g_ptr_array_new_with_free_func((GDestroyNotify)mf_reason_free);
+
+    g_mutex_lock(&apply->told_lock);
+    for (guint i = 0; i < MF_KNOB_N; i++) {
+        if (apply->last_error[i]) {
+            g_ptr_array_add(failures,
+                            mf_reason_new(MF_REASON_KNOB_FAILED,
+                                          "do what the text says; memfoldd tries again by itself",
+                                          "ksm %s can't be set: %s", mf_knob_to_string(i),
+                                          apply->last_error[i]));
+        }
+    }
+    g_mutex_unlock(&apply->told_lock);
+    return failures;
+}
+
+void
+mf_apply_clear_failures(MfApply *apply)
+{
+    for (guint i = 0; i < MF_KNOB_N; i++) {
+        note_error(apply, i, NULL);
+    }
 }
 
 guint
 mf_apply_knobs(MfApply *apply, const MfPlan *plan)
 {
     guint n_written = 0;
+    gboolean is_tried[MF_KNOB_N] = {FALSE};
 
     for (guint i = 0; i < plan->actions->len; i++) {
         const MfAction *action = plan->actions->pdata[i];
@@ -95,6 +129,7 @@ mf_apply_knobs(MfApply *apply, const MfPlan *plan)
         if (action->kind != MF_ACTION_KNOB) {
             continue;
         }
+        is_tried[action->knob] = TRUE;
         g_mutex_lock(&apply->lock);
         if (!(action->knob == MF_KNOB_RUN && strcmp(action->to, "1") == 0 &&
               g_atomic_int_get(&apply->held))) {
@@ -112,6 +147,11 @@ mf_apply_knobs(MfApply *apply, const MfPlan *plan)
             g_info("%s", line);
         } else {
             g_message("%s", line);
+        }
+    }
+    for (guint i = 0; i < MF_KNOB_N; i++) {
+        if (!is_tried[i]) {
+            note_error(apply, i, NULL);
         }
     }
     return n_written;

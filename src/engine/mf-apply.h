@@ -23,6 +23,13 @@ void mf_apply_free(MfApply *apply);
  * thread. */
 guint mf_apply_knobs(MfApply *apply, const MfPlan *plan);
 
+/* Which knobs could not be written when that was last tried, of MfReason; g_ptr_array_unref().
+ * Does not block.  Any thread. */
+GPtrArray *mf_apply_dup_failures(MfApply *apply);
+
+/* There is nothing to write, and so nothing that fails. */
+void mf_apply_clear_failures(MfApply *apply);
+
 /* From now on ksmd is not started, until mf_apply_release().  Does not block.  Any thread. */
 void mf_apply_hold(MfApply *apply);
 void mf_apply_release(MfApply *apply);

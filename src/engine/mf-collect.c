@@ -5,11 +5,13 @@
 
 #include "../core/mf-error.h"
 #include "../io/mf-host.h"
+#include "../io/mf-ksm-groups.h"
 #include "../io/mf-ksm.h"
 #include "../io/mf-proc.h"
 
 struct _MfProblems {
     GHashTable *texts; /* subject -> text */
+    MfManagers *managers;
 };
 
 MfProblems *
@@ -18,6 +20,7 @@ mf_problems_new(void)
     MfProblems *problems = g_new0(MfProblems, 1);
 
     problems->texts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    problems->managers = mf_managers_new();
     return problems;
 }
 
@@ -25,6 +28,7 @@ void
 mf_problems_free(MfProblems *problems)
 {
     if (problems) {
+        mf_managers_free(problems->managers);
         g_hash_table_unref(problems->texts);
         g_free(problems);
     }
@@ -62,9 +66,30 @@ mf_problems_forget(MfProblems *problems, const char *uuid)
 }
 
 static gboolean
-is_of_nobody(gpointer subject, G_GNUC_UNUSED gpointer text, gpointer snapshot)
+is_of_nobody(gpointer subject, G_GNUC_UNUSED gpointer text, gpointer uuids)
 {
-    return g_uuid_string_is_valid(subject) && !mf_snapshot_find(snapshot, subject);
+    return g_uuid_string_is_valid(subject) && !g_hash_table_contains(uuids, subject);
+}
+
+/* By a set: on a kernel without ksm_stat each of the domains has a problem. */
+static void
+forget_nobody(MfProblems *problems, const GPtrArray *domains)
+{
+    g_autoptr(GHashTable) uuids = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; i < domains->len; i++) {
+        g_hash_table_add(uuids, ((MfDomain *)domains->pdata[i])->uuid);
+    }
+    g_hash_table_foreach_remove(problems->texts, is_of_nobody, uuids);
+}
+
+/* What grows from one tick to the next says something wrong when it is not read. */
+static void
+forget_counters(MfDomain *domain)
+{
+    domain->cow_breaks_count = MF_U64_ABSENT;
+    domain->swap_in_copies_count = MF_U64_ABSENT;
+    domain->scanned_pages = MF_U64_ABSENT;
 }
 
 static void
@@ -77,6 +102,13 @@ forget_figures(MfDomain *domain)
     domain->saved_bytes = MF_U64_ABSENT;
     domain->rmap_items_pages = MF_U64_ABSENT;
     domain->profit_bytes = MF_I64_ABSENT;
+    domain->huge_bytes = MF_U64_ABSENT;
+    domain->swapped_bytes = MF_U64_ABSENT;
+    domain->main_node = MF_U64_ABSENT;
+    domain->other_node_bytes = MF_U64_ABSENT;
+    forget_counters(domain);
+    domain->ksm_group_number = MF_U64_ABSENT;
+    domain->zero_only = MF_U64_ABSENT;
 }
 
 /* TRUE when domain->pid is its QEMU now.  Another process than before has nothing of the old one's
@@ -94,6 +126,27 @@ find_process(MfRoot *root, MfDomain *domain, GError **error)
     return found;
 }
 
+/* Where the domain's memory is matters only while pages of different nodes do not merge. */
+static void
+collect_nodes(MfRoot *root, MfDomain *domain, GError **error)
+{
+    if (mf_ksm_merges_across_nodes(root)) {
+        domain->main_node = MF_U64_ABSENT;
+        domain->other_node_bytes = MF_U64_ABSENT;
+    } else {
+        mf_proc_read_nodes(root, domain, error);
+    }
+}
+
+/* Whether the process of the last tick is the domain's still, and has told its figures.  Reading
+ * them ends with a look at whose they are, so that such a one need not be found first: half of what
+ * a tick reads of a domain. */
+static gboolean
+read_of_known(MfRoot *root, guint64 page_size_bytes, MfDomain *domain)
+{
+    return domain->pid > 0 && mf_proc_read_ksm_stat(root, page_size_bytes, domain, NULL);
+}
+
 static void
 collect_domain(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, gboolean with_accounts,
                MfProblems *problems)
@@ -103,16 +156,20 @@ collect_domain(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, gboolean
     /* A QEMU that un-merges holds its memory lock, and with it whoever reads of it; the knobs and
      * the other domains do not wait for that. */
     if (domain->switching && domain->pid > 0 && !with_accounts) {
+        forget_counters(domain);
         return;
     }
-    if (!find_process(root, domain, &error)) {
-        mf_problems_note(problems, domain->uuid, "figures", error);
-        return;
+    if (!read_of_known(root, page_size_bytes, domain)) {
+        if (!find_process(root, domain, &error)) {
+            mf_problems_note(problems, domain->uuid, "figures", error);
+            return;
+        }
+        domain->zero_bytes = MF_U64_ABSENT;
+        domain->rmap_items_pages = MF_U64_ABSENT;
+        domain->profit_bytes = MF_I64_ABSENT;
+        forget_counters(domain);
+        mf_proc_read_ksm_stat(root, page_size_bytes, domain, &error);
     }
-    domain->zero_bytes = MF_U64_ABSENT;
-    domain->rmap_items_pages = MF_U64_ABSENT;
-    domain->profit_bytes = MF_I64_ABSENT;
-    mf_proc_read_ksm_stat(root, page_size_bytes, domain, &error);
     /* A domain that has just come is accounted at once: it can't be un-merged before its cost is
      * known. */
     if (with_accounts || !domain->saved_bytes.known) {
@@ -120,9 +177,31 @@ collect_domain(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, gboolean
         domain->resident_bytes = MF_U64_ABSENT;
         domain->merged_bytes = MF_U64_ABSENT;
         domain->saved_bytes = MF_U64_ABSENT;
+        domain->huge_bytes = MF_U64_ABSENT;
+        domain->swapped_bytes = MF_U64_ABSENT;
         mf_proc_read_smaps(root, page_size_bytes, domain, error ? NULL : &error);
+        collect_nodes(root, domain, error ? NULL : &error);
     }
     mf_problems_note(problems, domain->uuid, "figures", error);
+}
+
+/* What the kernel was told of each domain: its group, and whether nothing but zeroes is merged. One
+ * that is switched or moved may hold its memory lock; there it is what it was. */
+static void
+collect_orders(MfRoot *root, MfSnapshot *snapshot)
+{
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        MfDomain *domain = snapshot->domains->pdata[i];
+
+        if (!snapshot->host.has_groups) {
+            domain->ksm_group_number = MF_U64_ABSENT;
+            domain->zero_only = MF_U64_ABSENT;
+        } else if (domain->pid > 0 &&
+                   !(domain->ksm_group_number.known && (domain->switching || domain->regrouping))) {
+            domain->ksm_group_number = mf_proc_read_ksm_group(root, domain);
+            domain->zero_only = mf_proc_read_zero_only(root, domain);
+        }
+    }
 }
 
 MfSnapshot *
@@ -132,14 +211,15 @@ mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems 
     g_autoptr(GError) host_error = NULL;
     g_autoptr(GError) ksm_error = NULL;
     g_autoptr(GError) others_error = NULL;
+    g_autoptr(GError) groups_error = NULL;
     MfHost *host = &snapshot->host;
 
     g_ptr_array_unref(snapshot->domains);
     snapshot->domains = g_ptr_array_ref(domains);
     if (problems) {
-        g_hash_table_foreach_remove(problems->texts, is_of_nobody, snapshot);
+        forget_nobody(problems, domains);
     }
-    mf_host_read(root, host, &host_error);
+    mf_host_read_in_turns(root, problems ? problems->managers : NULL, host, &host_error);
     mf_problems_note(problems, "host", "host", host_error);
     for (guint i = 0; i < domains->len; i++) {
         collect_domain(root, host->page_size_bytes, domains->pdata[i], with_accounts, problems);
@@ -156,10 +236,13 @@ mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems 
         }
         mf_proc_read_others(root, pids, host, &others_error);
         mf_problems_note(problems, "others", "other processes that merge", others_error);
+        snapshot->groups = mf_ksm_read_groups(root, &groups_error);
+        mf_problems_note(problems, "groups", "groups of ksm", groups_error);
     }
     /* Last, and close to the accounts: the sums are compared with these counters. */
     mf_ksm_read(root, host, &ksm_error);
     mf_problems_note(problems, "ksm", "ksm", ksm_error);
+    collect_orders(root, snapshot);
     snapshot->taken_usec = g_get_monotonic_time();
     return g_steal_pointer(&snapshot);
 }

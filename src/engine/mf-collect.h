@@ -11,8 +11,9 @@
 #include "../core/mf-types.h"
 #include "../io/mf-root.h"
 
-/* Text of the last problem of each subject (a domain's UUID, "ksm", "host"), so that it is logged
- * when it is new and not at every tick.  For one thread at a time. */
+/* What collecting remembers from one time to the next: the text of the last problem of each subject
+ * (a domain's UUID, "ksm", "host"), so that it is logged when it is new and not at every tick, and
+ * which processes were looked at (mf-managers.h).  For one thread at a time. */
 typedef struct _MfProblems MfProblems;
 MfProblems *mf_problems_new(void);
 void mf_problems_free(MfProblems *problems);
@@ -30,7 +31,8 @@ void mf_problems_forget(MfProblems *problems, const char *uuid);
  * the host and their figures; a domain whose process is not found keeps pid 0 and no figures.
  * with_accounts also fills what smaps tells, and other_saved_bytes; a domain that has no accounts
  * yet gets them in any case.  Problems of domains that are not among them are forgotten.  problems
- * may be NULL: nothing is logged then.  Blocks. */
+ * may be NULL: nothing is logged then, and every process is looked at for other managers.  Blocks.
+ */
 MfSnapshot *mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts,
                        MfProblems *problems);
 

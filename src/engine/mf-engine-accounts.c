@@ -5,8 +5,6 @@
 #define FRESH_USEC       (2 * G_USEC_PER_SEC)
 #define SOON_MSEC        200
 #define REFRESH_MAX_MSEC 5000
-/* A round that took t is not followed by another for t times this. */
-#define COST_FACTOR 20
 
 typedef struct {
     MfEngine *engine;
@@ -72,16 +70,19 @@ on_round(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpoi
     Round *round = g_task_get_task_data(G_TASK(result));
     MfEngine *engine = round->engine;
     MfSnapshot *snapshot = g_task_propagate_pointer(G_TASK(result), NULL);
-    gint64 interval_usec = (gint64)engine->config->accounting_interval_msec * 1000;
+    MfPace pace = engine->memory->pacing.pace;
 
     engine->accounting = FALSE;
     engine->accounts_cost_usec = g_get_monotonic_time() - round->begun_usec;
     mf_registry_take_figures(engine->registry, snapshot, TRUE, round->begun_usec);
     mf_snapshot_free(engine->accounts);
     engine->accounts = snapshot;
+    mf_history_add(engine->history, snapshot);
     release_waiters(engine);
     if (!engine->stopped) {
-        schedule(engine, MAX(interval_usec, engine->accounts_cost_usec * COST_FACTOR));
+        engine->accounts_at_rest = pace == MF_PACE_REST;
+        schedule(engine,
+                 mf_pace_accounts_wait_usec(engine->config, pace, engine->accounts_cost_usec));
     }
 }
 
@@ -124,7 +125,7 @@ mf_engine_accounts_stop(MfEngine *engine)
 static gint64
 allowed_age_usec(const MfEngine *engine)
 {
-    return MAX(FRESH_USEC, engine->accounts_cost_usec * COST_FACTOR);
+    return MAX(FRESH_USEC, engine->accounts_cost_usec * MF_ACCOUNTS_COST_FACTOR);
 }
 
 void
@@ -137,7 +138,17 @@ mf_engine_accounts_soon(MfEngine *engine)
     }
     age_usec =
         engine->accounts ? g_get_monotonic_time() - engine->accounts->taken_usec : G_MAXINT64;
-    schedule(engine, MAX(SOON_MSEC * 1000, engine->accounts_cost_usec * COST_FACTOR - age_usec));
+    schedule(engine, MAX(SOON_MSEC * 1000,
+                         engine->accounts_cost_usec * MF_ACCOUNTS_COST_FACTOR - age_usec));
+}
+
+void
+mf_engine_accounts_follow(MfEngine *engine)
+{
+    if (engine->accounts_at_rest && engine->memory->pacing.pace != MF_PACE_REST) {
+        engine->accounts_at_rest = FALSE;
+        mf_engine_accounts_soon(engine);
+    }
 }
 
 static gboolean
@@ -175,6 +186,12 @@ const MfSnapshot *
 mf_engine_get_accounts(const MfEngine *engine)
 {
     return engine->accounts;
+}
+
+const MfHistory *
+mf_engine_get_history(const MfEngine *engine)
+{
+    return engine->history;
 }
 
 MfU64

@@ -23,6 +23,7 @@ typedef struct {
     char *attribute; /* of the policy, to be set to value */
     char *value;
     guint caps;        /* what the domain's QEMU can do */
+    MfU64 zero_only;   /* and what its kernel can */
     GPtrArray *unread; /* of MfDomain: what a list could not tell */
 } Lookup;
 
@@ -80,6 +81,7 @@ static void
 remove_domain(MfEngine *engine, const char *uuid)
 {
     mf_memory_release(engine->memory, uuid);
+    mf_engine_storm_forget(engine, uuid);
     mf_problems_forget(engine->domain_problems, uuid);
     mf_engine_check_holds(engine, g_get_monotonic_time());
     if (mf_registry_remove(engine->registry, uuid)) {
@@ -309,6 +311,7 @@ on_virt_event(MfVirtEvent event, const char *uuid, gpointer data)
         break;
     case MF_VIRT_DISCONNECTED:
         workers_renew(engine);
+        mf_engine_storm_renew(engine);
         mf_engine_tell_changed(engine);
         break;
     case MF_VIRT_STARTED:
@@ -364,6 +367,12 @@ mf_engine_dup_domains(const MfEngine *engine)
     return mf_registry_copy_domains(engine->registry, g_get_monotonic_time());
 }
 
+GPtrArray *
+mf_engine_list_domains(const MfEngine *engine)
+{
+    return mf_registry_list_domains(engine->registry);
+}
+
 const MfDomain *
 mf_engine_get(const MfEngine *engine, const char *uuid)
 {
@@ -389,6 +398,7 @@ set_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
 
     if (domain) {
         domain->caps = lookup->caps;
+        domain->zero_only = lookup->zero_only;
         policy = mf_policy_edit(domain, lookup->attribute, lookup->value, &error);
     }
     if (policy && mf_virt_set_policy(lookup->virt, lookup->uuid, policy, &error)) {
@@ -443,6 +453,7 @@ mf_engine_set_policy(MfEngine *engine, const char *uuid, const char *attribute, 
     lookup->attribute = g_strdup(attribute);
     lookup->value = g_strdup(value);
     lookup->caps = domain ? domain->caps : 0;
+    lookup->zero_only = domain ? domain->zero_only : MF_U64_ABSENT;
     task = g_task_new(NULL, NULL, on_policy_set, outer);
     g_task_set_task_data(task, lookup, lookup_free);
     mf_workers_run(engine->settings, task, set_thread);
@@ -465,6 +476,7 @@ mf_engine_domain_started(MfEngine *engine, const MfDomain *facts)
 void
 mf_engine_domain_stopped(MfEngine *engine, const char *uuid)
 {
+    mf_admissions_end(engine->admissions, uuid);
     if (engine->looking_up) {
         domain_stopped(engine, uuid);
     }

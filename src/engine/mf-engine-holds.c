@@ -38,8 +38,9 @@ mf_engine_prepare(MfEngine *engine, const MfDomain *facts, GAsyncReadyCallback c
 {
     g_autoptr(GTask) task = g_task_new(NULL, NULL, callback, user_data);
     const MfHost *host = engine->snapshot ? &engine->snapshot->host : NULL;
+    gboolean isolated = host && host->has_groups && g_strcmp0(host->group_default, "isolated") == 0;
     MfMode mode = mf_decide_mode(engine->config, facts->policy, facts->nosharepages,
-                                 facts->memory_kind, FALSE, NULL);
+                                 facts->memory_kind, isolated, NULL);
 
     /* With <nosharepages/> QEMU marks nothing; and who does not govern ksmd can't hold it. */
     if (engine->stopped || mode != MF_MODE_OFF || facts->nosharepages || !engine->config->manage ||

@@ -1,19 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the parts of the engine share: mf-engine.c ticks, mf-engine-domains.c follows the domains,
- * mf-engine-holds.c protects those that start, mf-engine-monitor.c asks their QEMUs,
- * mf-engine-accounts.c keeps the accounts, mf-engine-plan.c says what would be done,
- * mf-engine-estimate.c reads guests when asked to.  All of it is of the main context only.
+ * mf-engine-holds.c protects those that start, mf-engine-groups.c moves them to the kernel's
+ * groups, mf-engine-monitor.c asks their QEMUs, mf-engine-accounts.c keeps the accounts,
+ * mf-engine-plan.c says what would be done, mf-engine-estimate.c reads guests when asked to and
+ * mf-engine-audit.c their page tables (mf-engine-survey.c is for both),
+ * mf-engine-storm.c has domains give way, mf-engine-balloon.c sees what comes of it.  All of it is
+ * of the main context only.
  */
 #pragma once
 
+#include "../core/mf-admission.h"
 #include "../io/mf-virt.h"
 #include "../io/mf-workers.h"
 #include "mf-apply.h"
 #include "mf-collect.h"
+#include "mf-engine-survey.h"
 #include "mf-engine.h"
 #include "mf-monitor.h"
+#include "mf-owed.h"
 #include "mf-registry.h"
+
+/* mf-engine-admission.c: promises to those that start, and what was said of them. */
+typedef struct _MfAdmissions MfAdmissions;
 
 struct _MfEngine {
     gatomicrefcount refs;
@@ -23,6 +32,7 @@ struct _MfEngine {
     MfMemory *memory;
     MfApply *apply;
     MfRegistry *registry;
+    MfAdmissions *admissions;
     MfEngineChanged changed;
     gpointer changed_data;
 
@@ -31,6 +41,7 @@ struct _MfEngine {
     MfPlan *plan;
     MfProblems *tick_problems; /* of the tick's worker, one at a time */
     guint tick_id;
+    guint tick_msec; /* of tick_id */
     guint kick_id;
     gboolean ticking;
     gboolean tick_again;
@@ -38,21 +49,33 @@ struct _MfEngine {
 
     /* mf-engine-accounts.c */
     MfSnapshot *accounts;
+    MfHistory *history;
     MfProblems *accounts_problems;
     GPtrArray *accounts_waiters; /* of GTask: who waits for the round under way */
     guint accounts_id;
     gboolean accounting;
+    gboolean accounts_at_rest; /* accounts_id waits as long as it may while ksmd rests */
     gint64 accounts_cost_usec; /* of the last round */
 
-    /* mf-engine-estimate.c */
-    gboolean estimating;
-    GCancellable *estimate_cancellable;
+    /* mf-engine-storm.c */
+    MfOwed *owed;
+    char **debts_left; /* of an earlier memfoldd, of domains that have not shown up: emptied */
+    MfWorkers *reclaims;
+    MfWorkers *relief_calls; /* of libvirt */
+    MfWorkers *balloon_looks;
+    gboolean storm_told;
+    gboolean writers_told;
+    guint64 poison_told_bytes; /* failed memory that the log knows of */
+
+    MfSurveyTurn estimate_turn;
+    MfSurveyTurn audit_turn;
 
     /* mf-engine-domains.c */
     MfVirt *virt;
     MfMonitor *monitor;
     MfWorkers *lookups;
     MfWorkers *settings; /* one at a time */
+    MfWorkers *moves;    /* to groups of the kernel's */
     MfProblems *domain_problems;
     GHashTable *looking_up;            /* uuid -> Lookup */
     GHashTable *stopped_while_listing; /* set of uuid; NULL while no list is under way */
@@ -67,6 +90,13 @@ void mf_engine_kick(MfEngine *engine);
 void mf_engine_tell_changed(MfEngine *engine);
 void mf_engine_note_changed(MfEngine *engine);
 
+MfAdmissions *mf_admissions_new(void);
+void mf_admissions_free(MfAdmissions *admissions);
+
+/* Nothing is promised to the domain any more.  For the hook, which libvirt runs in the order of a
+ * domain's life; its events may come after the next start. */
+void mf_admissions_end(MfAdmissions *admissions, const char *uuid);
+
 /* Lets ksmd go when no hold stands any more, at now_usec. */
 void mf_engine_check_holds(MfEngine *engine, gint64 now_usec);
 
@@ -76,7 +106,26 @@ void mf_engine_accounts_stop(MfEngine *engine);
 /* Has a round soon, because something changed that the last one does not show. */
 void mf_engine_accounts_soon(MfEngine *engine);
 
-void mf_engine_estimate_stop(MfEngine *engine);
+/* After a decision: when ksmd rests no longer, a round that could wait no longer can. */
+void mf_engine_accounts_follow(MfEngine *engine);
+
+/* Takes up what an earlier memfoldd owes, as the domains show up; before each decision. */
+void mf_engine_storm_adopt(MfEngine *engine);
+
+/* Has the plan's reliefs carried out, and tells a storm's begin and end. */
+void mf_engine_storm_apply(MfEngine *engine, const MfPlan *plan);
+
+/* The domain has gone. */
+void mf_engine_storm_forget(MfEngine *engine, const char *uuid);
+
+/* libvirt is away: what it still holds is not to hold up the next calls. */
+void mf_engine_storm_renew(MfEngine *engine);
+void mf_engine_storm_start(MfEngine *engine);
+void mf_engine_storm_stop(MfEngine *engine);
+
+/* mf-engine-balloon.c: looks at what balloons that were asked have given, each once a second. */
+void mf_engine_balloons_look(MfEngine *engine);
+void mf_engine_balloons_renew(MfEngine *engine);
 
 void mf_engine_domains_start(MfEngine *engine);
 void mf_engine_domains_stop(MfEngine *engine);
@@ -84,3 +133,6 @@ void mf_engine_domains_stop(MfEngine *engine);
 /* Has the plan's domain actions carried out, and asks what is to be asked. */
 void mf_engine_domains_apply(MfEngine *engine, const MfPlan *plan);
 void mf_engine_domains_ask(MfEngine *engine);
+
+/* Has domains moved to the groups of the kernel's that the plan wants them in. */
+void mf_engine_groups_apply(MfEngine *engine, const MfPlan *plan);

@@ -2,9 +2,11 @@
 #include "mf-engine-private.h"
 
 #include "../core/mf-error.h"
+#include "../core/mf-poison.h"
 #include "../io/mf-host.h"
 
 #define KICK_DELAY_MSEC 10
+#define MOVES_MAX       4 /* each may copy what a guest had merged */
 #define STOP_WAIT_USEC  (5 * G_USEC_PER_SEC)
 
 MfEngine *
@@ -18,9 +20,13 @@ mf_engine_new(MfRoot *host, MfJournal *journal, const MfConfig *config)
     engine->memory = mf_memory_new();
     engine->apply = mf_apply_new(host, journal);
     engine->registry = mf_registry_new();
+    engine->owed = mf_owed_new(mf_journal_get_runtime(journal), host);
+    engine->admissions = mf_admissions_new();
     engine->tick_problems = mf_problems_new();
     engine->accounts_problems = mf_problems_new();
+    engine->history = mf_history_new();
     engine->domain_problems = mf_problems_new();
+    engine->moves = mf_workers_new(MOVES_MAX);
     engine->accounts_waiters = g_ptr_array_new_with_free_func(g_object_unref);
     return engine;
 }
@@ -39,13 +45,17 @@ mf_engine_unref(MfEngine *engine)
         return;
     }
     g_ptr_array_unref(engine->accounts_waiters);
+    mf_workers_free(engine->moves);
     mf_problems_free(engine->domain_problems);
     mf_problems_free(engine->accounts_problems);
     mf_problems_free(engine->tick_problems);
     mf_plan_free(engine->plan);
     mf_snapshot_free(engine->accounts);
+    mf_history_free(engine->history);
     mf_snapshot_free(engine->snapshot);
+    mf_owed_free(engine->owed);
     mf_registry_free(engine->registry);
+    mf_admissions_free(engine->admissions);
     mf_apply_free(engine->apply);
     mf_memory_free(engine->memory);
     mf_config_free(engine->config);
@@ -158,6 +168,31 @@ collect_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
         (GDestroyNotify)mf_snapshot_free);
 }
 
+static gboolean on_tick(gpointer data);
+
+static void
+warn_of_poison(MfEngine *engine)
+{
+    if (mf_poison_is_news(&engine->snapshot->host, &engine->poison_told_bytes)) {
+        g_autoptr(MfReason) reason = mf_poison_reason(&engine->snapshot->host);
+
+        g_warning("%s; %s", reason->text, reason->remedy);
+    }
+}
+
+/* A storm does not wait for a slow tick. */
+static void
+set_tick(MfEngine *engine)
+{
+    guint msec = mf_storm_tick_msec(engine->config, &engine->memory->storm);
+
+    if (engine->tick_id == 0 || msec != engine->tick_msec) {
+        g_clear_handle_id(&engine->tick_id, g_source_remove);
+        engine->tick_id = g_timeout_add(msec, on_tick, engine);
+        engine->tick_msec = msec;
+    }
+}
+
 static void
 on_collected(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpointer data)
 {
@@ -173,10 +208,16 @@ on_collected(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
     mf_registry_take_figures(engine->registry, snapshot, FALSE, tick->begun_usec);
     mf_snapshot_free(engine->snapshot);
     engine->snapshot = snapshot;
+    warn_of_poison(engine);
     mf_plan_free(engine->plan);
+    mf_engine_storm_adopt(engine);
     engine->plan = mf_decide(engine->config, snapshot, engine->memory);
+    set_tick(engine);
+    mf_engine_accounts_follow(engine);
     mf_engine_check_holds(engine, snapshot->taken_usec);
+    mf_engine_groups_apply(engine, engine->plan);
     mf_engine_domains_apply(engine, engine->plan);
+    mf_engine_storm_apply(engine, engine->plan);
     if (engine->let_go || has_knob_actions(engine->plan)) {
         g_autoptr(GTask) task = g_task_new(NULL, NULL, on_applied, NULL);
         Tick *apply = tick_new(engine);
@@ -186,6 +227,7 @@ on_collected(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
         g_task_set_task_data(task, apply, tick_free);
         mf_workers_run_now(task, apply_thread);
     } else {
+        mf_apply_clear_failures(engine->apply);
         tick_end(engine);
     }
 }
@@ -240,9 +282,10 @@ mf_engine_kick(MfEngine *engine)
 void
 mf_engine_start(MfEngine *engine)
 {
-    engine->tick_id = g_timeout_add(engine->config->tick_msec, on_tick, engine);
+    set_tick(engine);
     mf_engine_kick(engine);
     mf_engine_accounts_start(engine);
+    mf_engine_storm_start(engine);
     mf_engine_domains_start(engine);
 }
 
@@ -267,7 +310,9 @@ mf_engine_stop(MfEngine *engine)
     g_clear_handle_id(&engine->tick_id, g_source_remove);
     g_clear_handle_id(&engine->kick_id, g_source_remove);
     mf_engine_accounts_stop(engine);
-    mf_engine_estimate_stop(engine);
+    mf_survey_stop(&engine->estimate_turn);
+    mf_survey_stop(&engine->audit_turn);
+    mf_engine_storm_stop(engine);
     mf_engine_domains_stop(engine);
     timeout_id = g_timeout_add(STOP_WAIT_USEC / 1000, on_stop_timeout, &late);
     while (engine->ticking && !late) {
@@ -293,8 +338,7 @@ mf_engine_set_config(MfEngine *engine, const MfConfig *config)
     mf_config_free(engine->config);
     engine->config = mf_config_copy(config);
     if (engine->tick_id != 0) {
-        g_source_remove(engine->tick_id);
-        engine->tick_id = g_timeout_add(engine->config->tick_msec, on_tick, engine);
+        set_tick(engine);
         mf_engine_accounts_start(engine);
         mf_engine_kick(engine);
     }
@@ -304,6 +348,12 @@ const MfConfig *
 mf_engine_get_config(const MfEngine *engine)
 {
     return engine->config;
+}
+
+GPtrArray *
+mf_engine_dup_failures(const MfEngine *engine)
+{
+    return mf_apply_dup_failures(engine->apply);
 }
 
 const MfSnapshot *

@@ -12,7 +12,9 @@
 #include <gio/gio.h>
 
 #include "../core/mf-decide.h"
+#include "../core/mf-history.h"
 #include "../io/mf-root.h"
+#include "mf-audit-run.h"
 #include "mf-estimate-run.h"
 #include "mf-journal.h"
 
@@ -45,6 +47,10 @@ const MfConfig *mf_engine_get_config(const MfEngine *engine);
 const MfSnapshot *mf_engine_get_snapshot(const MfEngine *engine);
 const MfSnapshot *mf_engine_get_accounts(const MfEngine *engine);
 const MfPlan *mf_engine_get_plan(const MfEngine *engine);
+/* Which knobs could not be written, of MfReason; g_ptr_array_unref(). */
+GPtrArray *mf_engine_dup_failures(const MfEngine *engine);
+/* What the rounds of accounts have told so far; never NULL. */
+const MfHistory *mf_engine_get_history(const MfEngine *engine);
 gboolean mf_engine_is_connected(const MfEngine *engine);
 /* What ksmd may take of one CPU at its present pace. */
 guint mf_engine_get_ksmd_budget_permyriad(const MfEngine *engine);
@@ -52,6 +58,8 @@ MfU64 mf_engine_get_ksmd_cpu_permyriad(const MfEngine *engine);
 
 /* All domains as they are known now, copies, sorted by name. */
 GPtrArray *mf_engine_dup_domains(const MfEngine *engine);
+/* The same without copies, in no order; valid until the engine next runs the main context. */
+GPtrArray *mf_engine_list_domains(const MfEngine *engine);
 const MfDomain *mf_engine_get(const MfEngine *engine, const char *uuid);
 const MfDomain *mf_engine_find(const MfEngine *engine, const char *name_or_uuid);
 MfU64 mf_engine_get_accounts_age_msec(const MfEngine *engine, const char *uuid);
@@ -83,7 +91,30 @@ void mf_engine_estimate(MfEngine *engine, const char *const *names, guint64 rate
                         GAsyncReadyCallback callback, gpointer user_data);
 MfEstimateReport *mf_engine_estimate_finish(GAsyncResult *result, GError **error);
 
-/* What the hook tells.  facts: uuid, name, nosharepages, memory_kind, policy, policy_error. */
+/* Audits the domains of these names or UUIDs, or all when there is none, by the page tables of all
+ * of them; see mf-audit-run.h.  As an estimate for all else; finish gives UNSUPPORTED and DENIED,
+ * too. */
+void mf_engine_audit(MfEngine *engine, const char *const *names, gint *done_permyriad,
+                     GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+MfAuditReport *mf_engine_audit_finish(GAsyncResult *result, GError **error);
+
+/* What the hook tells.  facts: uuid, name, nosharepages, memory_kind, policy, policy_error,
+ * and for a start memory_bytes. */
+
+/* The domain is about to start here because it migrates: a refusal says so, too. */
+void mf_engine_domain_migrates(MfEngine *engine, const char *uuid);
+
+/* Whether the domain, about to start, may do so (mf-admission.h).  Reads the host's figures for it;
+ * no error.  finish judges and, when it is TRUE, promises the domain its memory until it stops;
+ * when it is FALSE, ret_refusal is a sentence with figures and remedy, to g_free().  What there is
+ * to say is logged and kept for mf_engine_dup_admissions().  Without finish nothing is judged. */
+void mf_engine_admit(MfEngine *engine, const MfDomain *facts, GAsyncReadyCallback callback,
+                     gpointer user_data);
+gboolean mf_engine_admit_finish(GAsyncResult *result, char **ret_refusal);
+
+/* What was said of the last few starts, of an hour at most, latest first; of each domain the last
+ * one.  Array of MfReason, g_ptr_array_unref(). */
+GPtrArray *mf_engine_dup_admissions(const MfEngine *engine);
 
 /* The domain is about to start.  One that must not merge, and whose QEMU will mark its memory all
  * the same, is protected: callback comes when ksmd stands still, and it stays so until the domain

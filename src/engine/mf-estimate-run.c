@@ -86,7 +86,7 @@ on_advance(guint done_permyriad, gpointer data)
 static MfReason *
 why_never(const MfDomain *domain)
 {
-    if (domain->memory_kind == MF_MEMORY_SHARED) {
+    if (domain->memory_kind == MF_MEMORY_SHARED || domain->memory_kind == MF_MEMORY_MEMFD) {
         return mf_reason_new(MF_REASON_MEMORY_SHARED, NULL,
                              "its RAM is shared with other processes, and KSM merges only private "
                              "memory: not read");

@@ -34,8 +34,10 @@ struct _MfJournal {
 /* ksmd starts last, when it finds everything else as it should be; pages_to_scan can only be
  * written while the advisor is off. */
 static const MfKnob restore_order[] = {
-    MF_KNOB_SLEEP_MSEC, MF_KNOB_PAGES_TO_SCAN, MF_KNOB_USE_ZERO_PAGES,
-    MF_KNOB_SMART_SCAN, MF_KNOB_ADVISOR_MODE,  MF_KNOB_RUN,
+    MF_KNOB_SLEEP_MSEC,     MF_KNOB_PAGES_TO_SCAN, MF_KNOB_USE_ZERO_PAGES,
+    MF_KNOB_SMART_SCAN,     MF_KNOB_ADVISOR_MODE,  MF_KNOB_CPU_MAX,
+    MF_KNOB_SKIP_UNWRITTEN, MF_KNOB_BOOST_NEW,     MF_KNOB_INDEX,
+    MF_KNOB_GROUP_DEFAULT,  MF_KNOB_RUN,
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(restore_order) == MF_KNOB_N);
 
@@ -72,6 +74,12 @@ mf_journal_free(MfJournal *journal)
     mf_root_unref(journal->host);
     g_free(journal->boot_id);
     g_free(journal);
+}
+
+MfRoot *
+mf_journal_get_runtime(const MfJournal *journal)
+{
+    return journal->runtime;
 }
 
 gboolean
@@ -116,7 +124,9 @@ load_entries(MfJournal *journal, GKeyFile *file, GError **error)
                         keys[i]);
             return FALSE;
         }
+        /* A key that stands twice is given twice. */
         entry = &journal->entries[knob];
+        entry_clear(entry);
         entry->original = get_value(file, GROUP_ORIGINAL, keys[i], error);
         entry->written = entry->original ? get_value(file, GROUP_WRITTEN, keys[i], error) : NULL;
         entry->before = entry->written ? get_value(file, GROUP_BEFORE, keys[i], error) : NULL;
@@ -245,6 +255,13 @@ restore_knob(MfJournal *journal, MfKnob knob)
         return TRUE;
     }
     if (!mf_ksm_write_knob(journal->host, knob, to, &error)) {
+        if (knob == MF_KNOB_INDEX && g_error_matches(error, MF_ERROR, MF_ERROR_BUSY)) {
+            /* It says how ksmd finds pages, not what is merged. */
+            g_message(
+                "ksm %s: left at %s, since the kernel changes it only while nothing is merged",
+                name, now);
+            return TRUE;
+        }
         g_warning("ksm %s: can't be put back to %s: %s", name, to, error->message);
         return FALSE;
     }

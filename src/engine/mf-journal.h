@@ -21,6 +21,9 @@ typedef struct _MfJournal MfJournal;
 MfJournal *mf_journal_new(MfRoot *runtime, MfRoot *host);
 void mf_journal_free(MfJournal *journal);
 
+/* The runtime directory; the journal keeps ownership. */
+MfRoot *mf_journal_get_runtime(const MfJournal *journal);
+
 /* Reads what a dead memfoldd left.  A journal of another boot is removed, since its knobs are gone.
  * FALSE with error when there is one that can't be used.  ret_pid (of the dead one) may be NULL. */
 gboolean mf_journal_load(MfJournal *journal, gint64 *ret_pid, GError **error);

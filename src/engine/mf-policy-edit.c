@@ -6,7 +6,7 @@
 static gboolean
 check_supported(const MfDomain *domain, const MfPolicy *policy, GError **error)
 {
-    if (policy->merge == MF_MERGE_ZERO) {
+    if (policy->merge == MF_MERGE_ZERO && !domain->zero_only.known) {
         g_set_error(error, MF_ERROR, MF_ERROR_UNSUPPORTED,
                     "domain \"%s\": this host can't merge pages of zeroes alone; use merge=on or "
                     "merge=off",

@@ -24,6 +24,10 @@ typedef struct {
     MfMode set_due; /* UNKNOWN: none */
     gint64 not_before_usec;
     guint failures_count;
+
+    gboolean moving; /* to another group of the kernel's */
+    gint64 move_not_before_usec;
+    gint64 moved_usec; /* the last move's end: an older look at its group is void */
 } Known;
 
 struct _MfRegistry {
@@ -79,6 +83,20 @@ copy_facts(MfDomain *to, const MfDomain *from)
     to->policy_error = g_strdup(from->policy_error);
 }
 
+/* What only libvirt tells, and the hook leaves as it was.  TRUE when anything changed. */
+static gboolean
+take_hardware(MfDomain *to, const MfDomain *from)
+{
+    if (g_strcmp0(to->launch_security, from->launch_security) == 0 &&
+        to->passthrough_count == from->passthrough_count) {
+        return FALSE;
+    }
+    g_free(to->launch_security);
+    to->launch_security = g_strdup(from->launch_security);
+    to->passthrough_count = from->passthrough_count;
+    return TRUE;
+}
+
 /* Everything that QEMU said is void; the new one is asked. */
 static void
 begin_incarnation(MfRegistry *registry, Known *known)
@@ -95,6 +113,10 @@ begin_incarnation(MfRegistry *registry, Known *known)
     known->domain->mode = MF_MODE_UNKNOWN;
     g_clear_pointer(&known->domain->blocks, g_ptr_array_unref);
     g_clear_pointer(&known->domain->switch_error, g_free);
+    known->moving = FALSE;
+    known->move_not_before_usec = 0;
+    known->domain->ksm_group_number = MF_U64_ABSENT;
+    g_clear_pointer(&known->domain->group_error, g_free);
 }
 
 gboolean
@@ -119,7 +141,11 @@ mf_registry_update(MfRegistry *registry, const MfDomain *facts, MfSource source,
         copy_facts(known->domain, facts);
         /* Whoever changed the policy wants to see it tried now. */
         known->not_before_usec = 0;
+        known->move_not_before_usec = 0;
         changed = TRUE;
+    }
+    if (source == MF_SOURCE_LIBVIRT) {
+        changed |= take_hardware(known->domain, facts);
     }
     return changed;
 }
@@ -179,6 +205,7 @@ mf_registry_copy_domains(const MfRegistry *registry, gint64 now_usec)
         gint64 silent_usec = now_usec - known->asked_usec;
 
         copy->switching = known->asked || now_usec < known->not_before_usec;
+        copy->regrouping = known->moving || now_usec < known->move_not_before_usec;
         if (known->asked && silent_usec > MF_ANSWER_OVERDUE_USEC) {
             g_free(copy->switch_error);
             copy->switch_error =
@@ -188,6 +215,20 @@ mf_registry_copy_domains(const MfRegistry *registry, gint64 now_usec)
         g_ptr_array_add(domains, copy);
     }
     g_ptr_array_sort(domains, compare_names);
+    return domains;
+}
+
+GPtrArray *
+mf_registry_list_domains(const MfRegistry *registry)
+{
+    GPtrArray *domains = g_ptr_array_sized_new(g_hash_table_size(registry->known));
+    GHashTableIter iter;
+    gpointer value = NULL;
+
+    g_hash_table_iter_init(&iter, registry->known);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        g_ptr_array_add(domains, ((Known *)value)->domain);
+    }
     return domains;
 }
 
@@ -215,6 +256,10 @@ copy_accounts(MfDomain *to, const MfDomain *from)
     to->resident_bytes = from->resident_bytes;
     to->merged_bytes = from->merged_bytes;
     to->saved_bytes = from->saved_bytes;
+    to->huge_bytes = from->huge_bytes;
+    to->swapped_bytes = from->swapped_bytes;
+    to->main_node = from->main_node;
+    to->other_node_bytes = from->other_node_bytes;
 }
 
 void
@@ -239,6 +284,13 @@ mf_registry_take_figures(MfRegistry *registry, const MfSnapshot *snapshot, gbool
         domain->zero_bytes = figures->zero_bytes;
         domain->rmap_items_pages = figures->rmap_items_pages;
         domain->profit_bytes = figures->profit_bytes;
+        domain->cow_breaks_count = figures->cow_breaks_count;
+        domain->swap_in_copies_count = figures->swap_in_copies_count;
+        domain->scanned_pages = figures->scanned_pages;
+        if (!with_accounts && known->moved_usec <= begun_usec) {
+            domain->ksm_group_number = figures->ksm_group_number;
+            domain->zero_only = figures->zero_only;
+        }
         /* A tick that began before a round of accounts ended has older ones. */
         if (with_accounts || known->accounts_usec == 0) {
             copy_accounts(domain, figures);
@@ -278,6 +330,44 @@ mf_registry_forgive(MfRegistry *registry)
         Known *known = value;
 
         known->not_before_usec = 0;
+    }
+}
+
+gboolean
+mf_registry_begin_move(MfRegistry *registry, const char *uuid, guint *ret_serial)
+{
+    Known *known = g_hash_table_lookup(registry->known, uuid);
+
+    if (!known || known->moving) {
+        return FALSE;
+    }
+    known->moving = TRUE;
+    *ret_serial = known->serial;
+    return TRUE;
+}
+
+void
+mf_registry_end_move(MfRegistry *registry, const char *uuid, guint serial, const GError *error,
+                     gint64 now_usec)
+{
+    Known *known = g_hash_table_lookup(registry->known, uuid);
+
+    if (!known || known->serial != serial) {
+        return;
+    }
+    known->moving = FALSE;
+    known->moved_usec = now_usec;
+    known->domain->ksm_group_number = MF_U64_ABSENT;
+    known->domain->zero_only = MF_U64_ABSENT;
+    g_clear_pointer(&known->domain->group_error, g_free);
+    if (!error) {
+        return;
+    }
+    /* The group that it was to join has gone, most likely: there is another place then. */
+    known->move_not_before_usec = now_usec + RETRY_BUSY_USEC;
+    if (!mf_error_is_gone(error)) {
+        known->domain->group_error = g_strdup(error->message);
+        known->move_not_before_usec = now_usec + RETRY_FIRST_USEC;
     }
 }
 

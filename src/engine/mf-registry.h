@@ -25,8 +25,9 @@ typedef enum {
 MfRegistry *mf_registry_new(void);
 void mf_registry_free(MfRegistry *registry);
 
-/* Takes name, policy, policy_error, nosharepages and memory_kind of facts, and adds the domain when
- * it is new.  TRUE when anything changed. */
+/* Takes name, policy, policy_error, nosharepages and memory_kind of facts, from libvirt also
+ * launch_security and passthrough_count, and adds the domain when it is new.  TRUE when anything
+ * changed. */
 gboolean mf_registry_update(MfRegistry *registry, const MfDomain *facts, MfSource source,
                             gint64 now_usec);
 
@@ -39,6 +40,9 @@ const MfDomain *mf_registry_find_any(const MfRegistry *registry, const char *nam
 
 /* Copies of all domains, sorted by name, as a snapshot wants them. */
 GPtrArray *mf_registry_copy_domains(const MfRegistry *registry, gint64 now_usec);
+/* All domains (of const MfDomain, in no order), which stay the registry's and are valid until it is
+ * next changed: for who only looks.  g_ptr_array_unref(). */
+GPtrArray *mf_registry_list_domains(const MfRegistry *registry);
 guint mf_registry_get_n_domains(const MfRegistry *registry);
 
 /* Age of what smaps told of the domain; absent when it has told nothing yet. */
@@ -56,6 +60,15 @@ void mf_registry_want_query(MfRegistry *registry, const char *uuid);
 
 /* Ends every wait after a failure: libvirt is there again. */
 void mf_registry_forgive(MfRegistry *registry);
+
+/* The domain is being moved to another group of the kernel's, until mf_registry_end_move() is told
+ * the same serial. FALSE when it is being moved already, or is not there. */
+gboolean mf_registry_begin_move(MfRegistry *registry, const char *uuid, guint *ret_serial);
+
+/* error NULL: it has moved.  After an error it is not moved for some seconds; GONE is no failure of
+ * the domain's. */
+void mf_registry_end_move(MfRegistry *registry, const char *uuid, guint serial, const GError *error,
+                          gint64 now_usec);
 
 /* The next question that may be asked now.  ret_question's uuid stays the registry's and is valid
  * until the next call; the domain is taken as asked until mf_registry_take_answer(). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A domain's XML, read for six facts and forgotten. */
+/* A domain's XML, read for nine facts and forgotten. */
 #include "mf-domxml.h"
 
 #include <libxml/parser.h>
@@ -7,8 +7,11 @@
 #include <string.h>
 
 #include "../core/mf-error.h"
+#include "../core/mf-text.h"
+#include "../core/mf-units.h"
 
 #define NAME_MAX_BYTES 1024
+#define SECURITY_BYTES 32
 #define UUID_BYTES     36
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
@@ -62,7 +65,7 @@ static MfMemoryKind
 access_kind(const xmlNode *node, const char *attribute, MfMemoryKind otherwise)
 {
     if (attribute_is(node, attribute, "shared")) {
-        return MF_MEMORY_SHARED;
+        return otherwise == MF_MEMORY_MEMFD ? otherwise : MF_MEMORY_SHARED;
     }
     return attribute_is(node, attribute, "private") ? MF_MEMORY_FILE : otherwise;
 }
@@ -87,7 +90,7 @@ memory_kind(const xmlNode *domain, const xmlNode *backing)
             return MF_MEMORY_HUGEPAGES;
         }
         if (attribute_is(source, "type", "memfd")) {
-            kind = MF_MEMORY_SHARED;
+            kind = MF_MEMORY_MEMFD;
         } else if (attribute_is(source, "type", "file")) {
             kind = MF_MEMORY_FILE;
         }
@@ -107,7 +110,97 @@ memory_kind(const xmlNode *domain, const xmlNode *backing)
     if (anonymous) {
         return MF_MEMORY_ANONYMOUS;
     }
-    return file ? MF_MEMORY_FILE : MF_MEMORY_SHARED;
+    if (file) {
+        return MF_MEMORY_FILE;
+    }
+    return kind == MF_MEMORY_MEMFD ? kind : MF_MEMORY_SHARED;
+}
+
+/* What protects the guest's memory from the host; NULL when nothing does.  Free with g_free(). */
+static char *
+launch_security(const xmlNode *domain)
+{
+    const xmlNode *node = find_child(domain, NULL, "launchSecurity");
+    xmlChar *type = node != NULL ? xmlGetNoNsProp(node, (const xmlChar *)"type") : NULL;
+    gboolean named = type != NULL && mf_text_is_printable((const char *)type, SECURITY_BYTES);
+    char *text = node == NULL ? NULL : g_strdup(named ? (const char *)type : "unknown");
+
+    xmlFree(type);
+    return text;
+}
+
+/* Devices of that element whose type is one of these. */
+static guint
+count_devices(const xmlNode *devices, const char *element, const char *const *types)
+{
+    guint count = 0;
+
+    for (xmlNode *node = find_child(devices, NULL, element); node != NULL;
+         node = find_child(devices, node, element)) {
+        for (guint i = 0; types[i] != NULL; i++) {
+            count += attribute_is(node, "type", types[i]) ? 1 : 0;
+        }
+    }
+    return count;
+}
+
+/* Devices for which QEMU pins all guest RAM, since they may reach any of it: PCI and NVMe by VFIO,
+ * vDPA.  A mediated device pins what its driver asks for, which is not known here. */
+static guint
+passthrough_count(const xmlNode *domain)
+{
+    static const char *const hostdevs[] = {"pci", NULL};
+    static const char *const interfaces[] = {"hostdev", "vdpa", NULL};
+    static const char *const disks[] = {"nvme", "vhostvdpa", NULL};
+    const xmlNode *devices = find_child(domain, NULL, "devices");
+
+    return devices == NULL ? 0
+                           : count_devices(devices, "hostdev", hostdevs) +
+                                 count_devices(devices, "interface", interfaces) +
+                                 count_devices(devices, "disk", disks);
+}
+
+/* What one of a unit is (libvirt: docs/formatdomain, "Memory Allocation"); 0: no unit. */
+static guint64
+unit_bytes(const char *unit)
+{
+    static const char letters[] = "kmgtpe";
+    const char *letter = unit[0] != '\0' ? strchr(letters, g_ascii_tolower(unit[0])) : NULL;
+    guint64 bytes = 1;
+    guint64 step = 0;
+
+    if (g_ascii_strcasecmp(unit, "b") == 0 || g_ascii_strcasecmp(unit, "bytes") == 0) {
+        return 1;
+    }
+    if (letter == NULL) {
+        return 0;
+    }
+    if (unit[1] == '\0' || g_ascii_strcasecmp(unit + 1, "ib") == 0) {
+        step = 1024;
+    } else if (g_ascii_strcasecmp(unit + 1, "b") == 0) {
+        step = 1000;
+    }
+    for (const char *p = letters; p <= letter; p++) {
+        bytes = mf_mul_sat(bytes, step);
+    }
+    return bytes;
+}
+
+static MfU64
+memory_bytes(const xmlNode *domain)
+{
+    const xmlNode *memory = find_child(domain, NULL, "memory");
+    g_autofree char *text = child_text(domain, "memory");
+    xmlChar *unit = memory != NULL ? xmlGetNoNsProp(memory, (const xmlChar *)"unit") : NULL;
+    guint64 one_bytes = unit_bytes(unit != NULL ? (const char *)unit : "KiB");
+    guint64 number = 0;
+
+    xmlFree(unit);
+    if (text == NULL || one_bytes == 0 ||
+        !g_ascii_string_to_unsigned(g_strstrip(text), 10, 0, G_MAXUINT64, &number, NULL)) {
+        return MF_U64_ABSENT;
+    }
+    return MF_U64(mf_mul_sat(number, one_bytes));
 }
 
 /* The first element of our namespace within <metadata>, as text that declares its namespace itself;
@@ -232,6 +325,9 @@ mf_domxml_parse(const char *text, gsize length_bytes, GError **error)
     domxml->uuid = g_steal_pointer(&uuid);
     domxml->nosharepages = backing != NULL && find_child(backing, NULL, "nosharepages") != NULL;
     domxml->memory_kind = memory_kind(domain, backing);
+    domxml->launch_security = launch_security(domain);
+    domxml->passthrough_count = passthrough_count(domain);
+    domxml->memory_bytes = memory_bytes(domain);
     domxml->policy_xml = policy_text(domain);
     return domxml;
 }
@@ -244,6 +340,7 @@ mf_domxml_free(MfDomxml *domxml)
     }
     g_free(domxml->name);
     g_free(domxml->uuid);
+    g_free(domxml->launch_security);
     g_free(domxml->policy_xml);
     g_free(domxml);
 }

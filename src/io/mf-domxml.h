@@ -16,7 +16,10 @@ typedef struct {
     char *uuid;
     gboolean nosharepages;
     MfMemoryKind memory_kind;
-    char *policy_xml; /* the policy element alone, or NULL when the domain has none */
+    char *launch_security;   /* type of <launchSecurity>, printable; or NULL */
+    guint passthrough_count; /* devices that pin all of its RAM */
+    MfU64 memory_bytes;      /* <memory>, plugged-in modules included; absent when it is no size */
+    char *policy_xml;        /* the policy element alone, or NULL when the domain has none */
 } MfDomxml;
 
 /* MF_ERROR_INVALID for anything that is not one well-formed domain with name and UUID. */

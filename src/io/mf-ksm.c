@@ -11,12 +11,13 @@
 #include "../core/mf-text.h"
 #include "../core/mf-units.h"
 
-#define KSM_DIR       "sys/kernel/mm/ksm"
-#define KNOB_BYTES    256
-#define STAT_BYTES    4096
-#define CHILDREN_PATH "proc/2/task/2/children" /* of kthreadd */
-#define CHILDREN_MAX  (256 * 1024)
-#define KTHREADD_PID  2
+#define KSM_DIR        "sys/kernel/mm/ksm"
+#define KNOB_BYTES     256
+#define STAT_BYTES     4096
+#define CHILDREN_PATH  "proc/2/task/2/children" /* of kthreadd */
+#define CHILDREN_MAX   (256 * 1024)
+#define KTHREADD_PID   2
+#define SKIP_MAX_SCANS 1000 /* ksm_skip_unwritten of our kernel */
 
 static gboolean
 knob_path(MfKnob knob, char *path, gsize path_bytes)
@@ -54,7 +55,16 @@ read_numbers(MfRoot *root, MfHost *host, GError **kept)
         {KSM_DIR "/full_scans", G_STRUCT_OFFSET(MfHost, full_scans_count)},
         {KSM_DIR "/use_zero_pages", G_STRUCT_OFFSET(MfHost, use_zero_pages)},
         {KSM_DIR "/smart_scan", G_STRUCT_OFFSET(MfHost, smart_scan)},
+        {KSM_DIR "/cpu_max_permyriad", G_STRUCT_OFFSET(MfHost, cpu_max_permyriad)},
+        {KSM_DIR "/boost_new_millisecs", G_STRUCT_OFFSET(MfHost, boost_new_msec)},
+        {KSM_DIR "/skip_unwritten", G_STRUCT_OFFSET(MfHost, skip_unwritten)},
+        {KSM_DIR "/pages_volatile", G_STRUCT_OFFSET(MfHost, pages_volatile_pages)},
+        {KSM_DIR "/merge_across_nodes", G_STRUCT_OFFSET(MfHost, merge_across_nodes)},
         {KSM_DIR "/max_page_sharing", G_STRUCT_OFFSET(MfHost, max_page_sharing_pages)},
+        {KSM_DIR "/stable_node_chains", G_STRUCT_OFFSET(MfHost, stable_node_chains_count)},
+        {KSM_DIR "/stable_node_dups", G_STRUCT_OFFSET(MfHost, stable_node_dups_pages)},
+        {KSM_DIR "/huge_min_pages", G_STRUCT_OFFSET(MfHost, huge_min_pages)},
+        {KSM_DIR "/pages_unsplit", G_STRUCT_OFFSET(MfHost, pages_unsplit_pages)},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(numbers); i++) {
@@ -87,14 +97,15 @@ read_profit(MfRoot *root, MfHost *host, GError **kept)
     }
 }
 
+/* A choice file's chosen word, into *ret_word. */
 static void
-read_advisor(MfRoot *root, MfHost *host, GError **kept)
+read_choice(MfRoot *root, MfKnob knob, char **ret_word, GError **kept)
 {
     GError *error = NULL;
 
-    g_free(host->advisor_mode);
-    host->advisor_mode = mf_ksm_read_knob(root, MF_KNOB_ADVISOR_MODE, &error);
-    if (host->advisor_mode == NULL) {
+    g_free(*ret_word);
+    *ret_word = mf_ksm_read_knob(root, knob, &error);
+    if (*ret_word == NULL) {
         keep_first_error(kept, error);
     }
 }
@@ -146,7 +157,10 @@ mf_ksm_read(MfRoot *root, MfHost *host, GError **error)
 
     read_numbers(root, host, &kept);
     read_profit(root, host, &kept);
-    read_advisor(root, host, &kept);
+    read_choice(root, MF_KNOB_ADVISOR_MODE, &host->advisor_mode, &kept);
+    read_choice(root, MF_KNOB_INDEX, &host->index, &kept);
+    read_choice(root, MF_KNOB_GROUP_DEFAULT, &host->group_default, &kept);
+    host->has_groups = mf_ksm_has_groups(root);
     host->saved_bytes = mf_account_host_saved_bytes(host);
     host->ksmd_cpu_usec = MF_U64_ABSENT;
     if (ticks_per_sec > 0 && find_ksmd(root, &stat)) {
@@ -171,6 +185,14 @@ mf_ksm_has_groups(MfRoot *root)
     return mf_root_exists(root, KSM_DIR "/groups");
 }
 
+gboolean
+mf_ksm_merges_across_nodes(MfRoot *root)
+{
+    guint64 across;
+
+    return !mf_root_read_u64(root, KSM_DIR "/merge_across_nodes", &across, NULL) || across != 0;
+}
+
 char *
 mf_ksm_read_knob(MfRoot *root, MfKnob knob, GError **error)
 {
@@ -185,7 +207,7 @@ mf_ksm_read_knob(MfRoot *root, MfKnob knob, GError **error)
     if (text == NULL) {
         return NULL;
     }
-    if (knob == MF_KNOB_ADVISOR_MODE) {
+    if (knob == MF_KNOB_ADVISOR_MODE || knob == MF_KNOB_INDEX || knob == MF_KNOB_GROUP_DEFAULT) {
         return mf_parse_choice(text, length_bytes, error);
     }
     guint64 value;
@@ -210,9 +232,18 @@ value_is_allowed(MfKnob knob, const char *value)
         return is_number && number <= 1;
     case MF_KNOB_PAGES_TO_SCAN:
     case MF_KNOB_SLEEP_MSEC:
+    case MF_KNOB_BOOST_NEW:
         return is_number && number <= G_MAXUINT32;
     case MF_KNOB_ADVISOR_MODE:
         return g_str_equal(value, "none") || g_str_equal(value, "scan-time");
+    case MF_KNOB_CPU_MAX:
+        return is_number && number >= 1 && number <= MF_PERMYRIAD;
+    case MF_KNOB_SKIP_UNWRITTEN:
+        return is_number && number <= SKIP_MAX_SCANS;
+    case MF_KNOB_INDEX:
+        return g_str_equal(value, "contents") || g_str_equal(value, "checksum");
+    case MF_KNOB_GROUP_DEFAULT:
+        return g_str_equal(value, "shared") || g_str_equal(value, "isolated");
     case MF_KNOB_N:
         break;
     }

@@ -18,6 +18,9 @@ gboolean mf_ksm_read(MfRoot *root, MfHost *host, GError **error);
 /* Whether this kernel keeps merge groups apart (our kernel series); stock: FALSE. */
 gboolean mf_ksm_has_groups(MfRoot *root);
 
+/* FALSE only where the kernel says that equal pages of different NUMA nodes do not merge. */
+gboolean mf_ksm_merges_across_nodes(MfRoot *root);
+
 /* Reads a knob as text without white space around it (the chosen word of a choice file).  GONE when
  * the kernel has no such knob. */
 char *mf_ksm_read_knob(MfRoot *root, MfKnob knob, GError **error);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../core/mf-error.h"
+#include "../core/mf-json-text.h"
 #include "../core/mf-text.h"
 
 #define DEPTH_MAX        32
@@ -15,39 +16,6 @@ refuse(GError **error, const char *what, const char *problem)
 {
     g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "QEMU's answer: %s %s", what, problem);
     return FALSE;
-}
-
-/* The parser descends with the text's nesting, so that must be bounded first; and a string that
- * holds a NUL would be cut short to another one.  Quotes and backslashes are followed just far
- * enough to know what is a string. */
-static gboolean
-text_is_sane(const char *text, gsize length_bytes)
-{
-    guint depth = 0;
-    gboolean in_string = FALSE;
-
-    for (gsize i = 0; i < length_bytes; i++) {
-        char c = text[i];
-        if (in_string) {
-            if (c == '\\') {
-                if (length_bytes - i >= 6 && memcmp(text + i, "\\u0000", 6) == 0) {
-                    return FALSE;
-                }
-                i++;
-            } else if (c == '"') {
-                in_string = FALSE;
-            }
-        } else if (c == '"') {
-            in_string = TRUE;
-        } else if (c == '{' || c == '[') {
-            if (++depth > DEPTH_MAX) {
-                return FALSE;
-            }
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return TRUE;
 }
 
 static gboolean
@@ -91,9 +59,8 @@ mf_qmp_answer_parse(const char *text, gsize length_bytes, GError **error)
         refuse(error, "text", "is longer than 1 MiB");
         return NULL;
     }
-    if (length_bytes == 0 || !g_utf8_validate_len(text, length_bytes, NULL) ||
-        !text_is_sane(text, length_bytes)) {
-        refuse(error, "text", "is empty, no UTF-8, nested too deeply or holds NUL");
+    if (!mf_json_text_is_one_object(text, length_bytes, DEPTH_MAX)) {
+        refuse(error, "text", "is no single object of UTF-8, nested too deeply or holds NUL");
         return NULL;
     }
     if (!json_parser_load_from_data(parser, text, (gssize)length_bytes, &cause)) {

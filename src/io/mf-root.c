@@ -276,6 +276,23 @@ mf_root_write(MfRoot *root, const char *path, const char *text, GError **error)
     return fd >= 0 && write_once(root, path, fd, text, error);
 }
 
+gboolean
+mf_root_write_checked(MfRoot *root, const char *path, const char *text, MfRootCheck check,
+                      gpointer user_data, GError **error)
+{
+    g_auto(AutoFd) fd = open_regular(root, path, O_WRONLY, error);
+
+    if (fd < 0 || !check(user_data, error)) {
+        return FALSE;
+    }
+    /* Means nothing to procfs, which refuses it. */
+    if (ftruncate(fd, 0) != 0 && errno != EINVAL && errno != EPERM && errno != EACCES) {
+        set_errno_error(error, root, path, "can't be written", errno);
+        return FALSE;
+    }
+    return write_once(root, path, fd, text, error);
+}
+
 /* Fills the new file and puts it in the old one's place. */
 static gboolean
 replace_in(const MfRoot *root, const char *path, int parent, const char *name, const char *text,

@@ -35,6 +35,13 @@ gboolean mf_root_read_u64(MfRoot *root, const char *path, guint64 *ret_value, GE
  * as its code (EBUSY: BUSY, EINVAL: INVALID, EACCES/EROFS: DENIED). */
 gboolean mf_root_write(MfRoot *root, const char *path, const char *text, GError **error);
 
+/* The same, if check says so, which is asked when the file is open already: what is written to is
+ * what had the name before check looked, whatever gets it meanwhile.  For /proc/PID, which may be
+ * another process's at any time. */
+typedef gboolean (*MfRootCheck)(gpointer user_data, GError **error);
+gboolean mf_root_write_checked(MfRoot *root, const char *path, const char *text, MfRootCheck check,
+                               gpointer user_data, GError **error);
+
 /* Replaces a file of our own atomically and durably (temporary file, fsync, rename); mode 0600. */
 gboolean mf_root_replace(MfRoot *root, const char *path, const char *text, GError **error);
 

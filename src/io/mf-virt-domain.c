@@ -73,6 +73,8 @@ domain_describe(virDomainPtr handle, GError **error)
     }
     domain->nosharepages = domxml->nosharepages;
     domain->memory_kind = domxml->memory_kind;
+    domain->launch_security = g_strdup(domxml->launch_security);
+    domain->passthrough_count = domxml->passthrough_count;
     if (!domxml->policy_xml) {
         return g_steal_pointer(&domain);
     }
@@ -145,9 +147,8 @@ mf_virt_list(MfVirt *virt, GPtrArray **ret_unread, GError **error)
     return g_steal_pointer(&domains);
 }
 
-/* The handle of a running domain. */
-static virDomainPtr
-find_running(virConnectPtr connection, const char *uuid, GError **error)
+virDomainPtr
+mf_virt_find_running(virConnectPtr connection, const char *uuid, GError **error)
 {
     g_autoptr(virDomain) handle = virDomainLookupByUUIDString(connection, uuid);
 
@@ -172,7 +173,7 @@ mf_virt_lookup(MfVirt *virt, const char *uuid, GError **error)
     if (!lease) {
         return NULL;
     }
-    handle = find_running(mf_virt_lease_get(lease), uuid, error);
+    handle = mf_virt_find_running(mf_virt_lease_get(lease), uuid, error);
     return handle ? domain_describe(handle, error) : NULL;
 }
 
@@ -211,7 +212,7 @@ mf_virt_set_policy(MfVirt *virt, const char *uuid, const MfPolicy *policy, GErro
     if (!lease) {
         return FALSE;
     }
-    handle = find_running(mf_virt_lease_get(lease), uuid, error);
+    handle = mf_virt_find_running(mf_virt_lease_get(lease), uuid, error);
     if (!handle) {
         return FALSE;
     }

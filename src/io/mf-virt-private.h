@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the parts of virt share: mf-virt.c keeps and lends connections, mf-virt-link.c is one
- * opening of libvirt, mf-virt-domain.c has the calls about domains.
+ * opening of libvirt, mf-virt-domain.c has the calls about domains, mf-virt-relief.c those that
+ * take from them.
  */
 #pragma once
 
@@ -9,8 +10,13 @@
 
 #include "mf-virt.h"
 
+/* How many openings may wait at the same time.  Each holds a thread and a socket for as long as a
+ * frozen libvirtd lasts; with the waits growing as they do, the last is begun after 85 minutes. */
+#define MF_VIRT_OPENINGS_MAX 10
+
 typedef enum {
     MF_VIRT_FOR_DOMAINS,  /* lists, look-ups, policies */
+    MF_VIRT_FOR_RELIEF,   /* pauses and balloons, which wait for nobody else */
     MF_VIRT_FOR_MONITORS, /* what a frozen QEMU may hold up */
     MF_VIRT_N_PURPOSES,
 } MfVirtPurpose;
@@ -33,9 +39,13 @@ struct _MfVirt {
     gpointer user_data;
     guint retry_id;
     guint retry_msec;
-    char *last_error; /* what the last failed opening said, so that it is logged once */
+    guint openings_count; /* begun and not ended; main context only, as are these: */
+    guint overdue_id;     /* runs while another opening may be begun beside them */
+    guint overdue_msec;   /* that long after the first; after each further one twice as long */
+    char *last_error;     /* what the last failed opening said, so that it is logged once */
 
-    GMutex lock; /* guards link, which workers read */
+    GMutex lock;   /* guards link, which workers read */
+    GCond changed; /* link, or an opening for a lease */
     MfVirtLink *link;
 };
 
@@ -60,12 +70,16 @@ void mf_virt_link_lost(MfVirtLink *link);
  * thread) whenever the first one waited for a frozen QEMU. */
 typedef struct _MfVirtLease MfVirtLease;
 
-/* Opens a connection when none is idle; BUSY while libvirtd is away.  Blocks.  Any thread. */
+/* Opens a connection when none is idle; BUSY while libvirtd is away, and as soon as it is.  Blocks.
+ * For workers. */
 MfVirtLease *mf_virt_lease(MfVirt *virt, MfVirtPurpose purpose, GError **error);
 virConnectPtr mf_virt_lease_get(const MfVirtLease *lease);
 
 /* Gives the connection back.  For any thread. */
 void mf_virt_lease_end(MfVirtLease *lease);
+
+/* The handle of a running domain; NULL with GONE or what libvirt said. */
+virDomainPtr mf_virt_find_running(virConnectPtr connection, const char *uuid, GError **error);
 
 /* Sets error from libvirt's last error of this thread, as "libvirt: MESSAGE"; BUSY when connection
  * (may be NULL) was cut. */

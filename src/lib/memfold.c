@@ -8,6 +8,7 @@
  */
 #include "memfold.h"
 
+#include "mf-call.h"
 #include "mf-figures.h"
 #include "mf-names.h"
 
@@ -90,10 +91,9 @@ take_dbus_error(GError *from, GError **error)
     g_error_free(from);
 }
 
-/* Takes a floating params.  The reply is of reply_type or there is an error. */
-static GVariant *
-call(MemfoldClient *client, const char *path, const char *interface, const char *method,
-     GVariant *params, const char *reply_type, GError **error)
+GVariant *
+mf_call(MemfoldClient *client, const char *path, const char *interface, const char *method,
+        GVariant *params, const char *reply_type, GError **error)
 {
     GError *failure = NULL;
     GVariant *reply = g_dbus_connection_call_sync(
@@ -152,7 +152,8 @@ call_host(MemfoldClient *client, const char *method, MemfoldFigures **ret_host,
     g_autoptr(GVariant) texts = NULL;
     g_autoptr(GVariant) others = NULL;
 
-    reply = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, method, NULL, HOST_REPLY_TYPE, error);
+    reply =
+        mf_call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, method, NULL, HOST_REPLY_TYPE, error);
     if (reply == NULL) {
         return FALSE;
     }
@@ -206,14 +207,14 @@ memfold_client_set_policy(MemfoldClient *client, const char *domain, const char 
 
     g_return_val_if_fail(client != NULL && domain != NULL && attribute != NULL && value != NULL,
                          FALSE);
-    found = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "FindDomain",
-                 g_variant_new("(s)", domain), "(o)", error);
+    found = mf_call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "FindDomain",
+                    g_variant_new("(s)", domain), "(o)", error);
     if (found == NULL) {
         return FALSE;
     }
     g_variant_get(found, "(&o)", &path);
-    reply = call(client, path, MF_INTERFACE_DOMAIN, "SetPolicy",
-                 g_variant_new("(ss)", attribute, value), "()", error);
+    reply = mf_call(client, path, MF_INTERFACE_DOMAIN, "SetPolicy",
+                    g_variant_new("(ss)", attribute, value), "()", error);
     return reply != NULL;
 }
 
@@ -249,11 +250,11 @@ on_progress(G_GNUC_UNUSED GDBusConnection *bus, G_GNUC_UNUSED const char *sender
     }
 }
 
-/* As call(), without a deadline.  The replies and signals of this call come on a context of its
- * own, so that nothing else of the program runs meanwhile. */
-static GVariant *
-call_estimate(MemfoldClient *client, GVariant *params, MemfoldProgress progress, gpointer user_data,
-              GError **error)
+/* The replies and signals of this call come on a context of its own, so that nothing else of the
+ * program runs meanwhile. */
+GVariant *
+mf_call_long(MemfoldClient *client, const char *method, GVariant *params, const char *reply_type,
+             const char *signal, MemfoldProgress progress, gpointer user_data, GError **error)
 {
     g_autoptr(GMainContext) context = g_main_context_new();
     g_autoptr(GMainLoop) loop = g_main_loop_new(context, FALSE);
@@ -263,11 +264,11 @@ call_estimate(MemfoldClient *client, GVariant *params, MemfoldProgress progress,
     g_main_context_push_thread_default(context);
     if (progress != NULL) {
         subscription_id = g_dbus_connection_signal_subscribe(
-            client->bus, MF_BUS_NAME, MF_INTERFACE_HOST, MF_SIGNAL_PROGRESS, MF_OBJECT_HOST, NULL,
+            client->bus, MF_BUS_NAME, MF_INTERFACE_HOST, signal, MF_OBJECT_HOST, NULL,
             G_DBUS_SIGNAL_FLAGS_NONE, on_progress, &call, NULL);
     }
-    g_dbus_connection_call(client->bus, MF_BUS_NAME, MF_OBJECT_HOST, MF_INTERFACE_HOST, "Estimate",
-                           params, G_VARIANT_TYPE(ESTIMATE_REPLY_TYPE),
+    g_dbus_connection_call(client->bus, MF_BUS_NAME, MF_OBJECT_HOST, MF_INTERFACE_HOST, method,
+                           params, G_VARIANT_TYPE(reply_type),
                            G_DBUS_CALL_FLAGS_NO_AUTO_START |
                                G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
                            G_MAXINT, NULL, on_long_reply, &call);
@@ -302,21 +303,16 @@ memfold_client_estimate(MemfoldClient *client, const char *const *domains, guint
     if (rate_bytes > 0) {
         g_variant_builder_add(&options, "{sv}", "rate_bytes", g_variant_new_uint64(rate_bytes));
     }
-    reply = call_estimate(client,
-                          g_variant_new("(^asa{sv})", domains != NULL ? domains : nobody, &options),
-                          progress, user_data, error);
+    reply = mf_call_long(client, "Estimate",
+                         g_variant_new("(^asa{sv})", domains != NULL ? domains : nobody, &options),
+                         ESTIMATE_REPLY_TYPE, MF_SIGNAL_PROGRESS, progress, user_data, error);
     if (reply == NULL) {
         return NULL;
     }
     g_variant_get(reply, "(@a{sv}@aa{sv}@a(a{sv}a(sss)))", &all, &groups, &of_domains);
     estimate = g_new0(MemfoldEstimate, 1);
     estimate->all = mf_figures_new(all, no_texts);
-    estimate->groups = g_ptr_array_new_with_free_func(mf_figures_free);
-    for (gsize i = 0; i < g_variant_n_children(groups); i++) {
-        g_autoptr(GVariant) group = g_variant_get_child_value(groups, i);
-
-        g_ptr_array_add(estimate->groups, mf_figures_new(group, no_texts));
-    }
+    estimate->groups = mf_figures_of_plain(groups);
     estimate->domains = mf_figures_of_several(of_domains);
     return estimate;
 }
@@ -370,7 +366,7 @@ memfold_client_reload(MemfoldClient *client, GError **error)
     g_autoptr(GVariant) reply = NULL;
 
     g_return_val_if_fail(client != NULL, FALSE);
-    reply = call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "Reload", NULL, "()", error);
+    reply = mf_call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "Reload", NULL, "()", error);
     return reply != NULL;
 }
 

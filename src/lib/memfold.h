@@ -3,9 +3,9 @@
  * libmemfold: ask memfoldd, the daemon that keeps one copy of what virtual machines have in common.
  *
  * A client is a connection to the system bus.  Calls block until the daemon answers or 25 seconds
- * have passed (an estimate: as long as it takes); descriptions are values that belong to the
- * caller.  A figure that the daemon could not read is absent: memfold_figures_get_*() answers FALSE
- * and leaves its out-parameter alone. Needs GLib.
+ * have passed (estimates and audits: as long as it takes); descriptions are values that belong to
+ * the caller.  A figure that the daemon could not read is absent: memfold_figures_get_*() answers
+ * FALSE and leaves its out-parameter alone. Needs GLib.
  */
 #pragma once
 
@@ -32,6 +32,8 @@ typedef struct _MemfoldFigures MemfoldFigures;
 typedef struct _MemfoldDescription MemfoldDescription;
 typedef struct _MemfoldPlan MemfoldPlan;
 typedef struct _MemfoldEstimate MemfoldEstimate;
+typedef struct _MemfoldAudit MemfoldAudit;
+typedef struct _MemfoldReport MemfoldReport;
 
 /* done_permyriad of 10000 is done. */
 typedef void (*MemfoldProgress)(guint done_permyriad, gpointer user_data);
@@ -80,6 +82,40 @@ const MemfoldFigures *memfold_estimate_get_group(const MemfoldEstimate *estimate
 gsize memfold_estimate_get_n_domains(const MemfoldEstimate *estimate);
 const MemfoldFigures *memfold_estimate_get_domain(const MemfoldEstimate *estimate, gsize index);
 
+/* Audits running domains, given by names or UUIDs; NULL or none: all of them.  The daemon looks at
+ * the page tables of every domain, which may take minutes on a large host; progress and errors as
+ * of an estimate, and UNSUPPORTED where the kernel has no such tables to read. */
+MemfoldAudit *memfold_client_audit(MemfoldClient *client, const char *const *domains,
+                                   MemfoldProgress progress, gpointer user_data, GError **error);
+void memfold_audit_free(MemfoldAudit *audit);
+
+/* host: "verdict" is "clean", "violated" or "not-proven", and what it rests on.  violations: who
+ * shares with whom across groups.  They belong to audit. */
+const MemfoldFigures *memfold_audit_get_host(const MemfoldAudit *audit);
+gsize memfold_audit_get_n_domains(const MemfoldAudit *audit);
+const MemfoldFigures *memfold_audit_get_domain(const MemfoldAudit *audit, gsize index);
+gsize memfold_audit_get_n_violations(const MemfoldAudit *audit);
+const MemfoldFigures *memfold_audit_get_violation(const MemfoldAudit *audit, gsize index);
+
+/* What the last period_sec (60 to 604800, or 0: a day) came to, of the host and of domains, given
+ * by names or UUIDs; NULL or none: of all that something was recorded of, also those that are gone.
+ * The daemon answers from memory.  Errors: NO_DOMAIN when nothing was ever recorded of one. */
+MemfoldReport *memfold_client_report(MemfoldClient *client, const char *const *domains,
+                                     guint64 period_sec, GError **error);
+void memfold_report_free(MemfoldReport *report);
+
+/* Figures and series by the names that org.memfold1.xml gives them under Report.  A series is
+ * ret_agos_msec, when (milliseconds before the answer, falling), and ret_values, how much; the unit
+ * is in its name.  What is returned is the number of its points: 0, with both NULL, when there are
+ * none.  All belong to report. */
+const MemfoldFigures *memfold_report_get_host(const MemfoldReport *report);
+gsize memfold_report_get_host_series(const MemfoldReport *report, const char *name,
+                                     const guint64 **ret_agos_msec, const guint64 **ret_values);
+gsize memfold_report_get_n_domains(const MemfoldReport *report);
+const MemfoldFigures *memfold_report_get_domain(const MemfoldReport *report, gsize index);
+gsize memfold_report_get_domain_series(const MemfoldReport *report, gsize index, const char *name,
+                                       const guint64 **ret_agos_msec, const guint64 **ret_values);
+
 void memfold_description_free(MemfoldDescription *description);
 const MemfoldFigures *memfold_description_get_host(const MemfoldDescription *description);
 gsize memfold_description_get_n_domains(const MemfoldDescription *description);
@@ -114,5 +150,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldClient, memfold_client_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldDescription, memfold_description_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldPlan, memfold_plan_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldEstimate, memfold_estimate_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldAudit, memfold_audit_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemfoldReport, memfold_report_free)
 
 G_END_DECLS

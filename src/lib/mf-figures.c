@@ -56,6 +56,21 @@ mf_figures_of_several(GVariant *domains)
     return figures;
 }
 
+/* Of aa{sv}. */
+GPtrArray *
+mf_figures_of_plain(GVariant *several)
+{
+    g_autoptr(GVariant) no_texts = g_variant_ref_sink(g_variant_new("a(sss)", NULL));
+    GPtrArray *figures = g_ptr_array_new_with_free_func(mf_figures_free);
+
+    for (gsize i = 0; i < g_variant_n_children(several); i++) {
+        g_autoptr(GVariant) of_one = g_variant_get_child_value(several, i);
+
+        g_ptr_array_add(figures, mf_figures_new(of_one, no_texts));
+    }
+    return figures;
+}
+
 gboolean
 memfold_figures_get_uint64(const MemfoldFigures *figures, const char *key, guint64 *ret_value)
 {

@@ -10,3 +10,6 @@ void mf_figures_free(gpointer figures);
 
 /* several: a(a{sv}a(sss)).  An array of MemfoldFigures that frees them; it is the caller's. */
 GPtrArray *mf_figures_of_several(GVariant *several);
+
+/* The same of aa{sv}: without reasons. */
+GPtrArray *mf_figures_of_plain(GVariant *several);

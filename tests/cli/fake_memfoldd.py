@@ -4,8 +4,8 @@
 
 Reads one JSON object from stdin: {"host": {figure: value}, "reasons": [[code, text, remedy]], "domains":
 [{figure: value, "reasons": [...]}], "actions": [the same], "estimate": {"all": {...}, "groups": [...], "domains":
-[...]}, "errors": {method: [error name, message]}}; prints "ready", and then
-each changing call as one JSON line. test_cli.py checks its methods against the real interface.
+[...]}, "audit": {"host": {...}, "reasons": [...], "domains": [...], "violations": [{...}]}, "report": {"host": {...}, "series": {name: [[ago_msec, value]]}, "domains": [{..., "series": {...}}]}, "errors":
+{method: [error name, message]}}; prints "ready", and then each changing call as one JSON line. test_cli.py checks its methods against the real interface.
 """
 
 import json
@@ -19,7 +19,8 @@ from gi.repository import GLib
 HOST = "org.memfold1.Host"
 DOMAIN = "org.memfold1.Domain"
 # Figures that are not of type t.
-TYPES = {"priority": dbus.UInt32, "pid": dbus.Int64, "domains_count": dbus.UInt32, "sample_shift": dbus.UInt32}
+TYPES = {"priority": dbus.UInt32, "pid": dbus.Int64, "other_pid": dbus.Int64, "failed_count": dbus.UInt32, "looks_count": dbus.UInt32, "domains_count": dbus.UInt32, "sample_shift": dbus.UInt32,
+         "saved_trend_bytes_per_hour": dbus.Int64, "gain_bytes_per_cpu_sec": dbus.Int64}
 
 
 class Error(dbus.DBusException):
@@ -39,12 +40,18 @@ def figures(values):
             return TYPES.get(key, dbus.UInt64)(value)
         return dbus.String(value)
 
-    return dbus.Dictionary({key: typed(key, value) for key, value in values.items() if key != "reasons"},
-                           signature="sv")
+    return dbus.Dictionary({key: typed(key, value) for key, value in values.items()
+                            if key not in ("reasons", "series")}, signature="sv")
 
 
 def reasons(rows):
     return dbus.Array([dbus.Struct(row, signature="sss") for row in rows], signature="(sss)")
+
+
+def series(lines):
+    return dbus.Dictionary({name: dbus.Struct([dbus.Array([p[i] for p in points], signature="t") for i in (0, 1)],
+                                              signature="atat") for name, points in lines.items()},
+                           signature="s(atat)")
 
 
 class Fake:
@@ -119,6 +126,27 @@ class Host(dbus.service.Object):
         domains = [dbus.Struct((figures(d), reasons(d["reasons"])), signature="a{sv}a(sss)") for d in estimate["domains"]]
         return (figures(estimate["all"]), dbus.Array([figures(g) for g in estimate["groups"]], signature="a{sv}"),
                 dbus.Array(domains, signature="(a{sv}a(sss))"))
+
+    @dbus.service.method(HOST, in_signature="as", out_signature="a{sv}a(sss)a(a{sv}a(sss))aa{sv}")
+    def Audit(self, names):
+        self.fake.may_fail("Audit")
+        self.fake.record("Audit", [str(name) for name in names])
+        audit = self.fake.scenario["audit"]
+        domains = [dbus.Struct((figures(d), reasons(d["reasons"])), signature="a{sv}a(sss)") for d in audit["domains"]]
+        return (figures(audit["host"]), reasons(audit["reasons"]), dbus.Array(domains, signature="(a{sv}a(sss))"),
+                dbus.Array([figures(v) for v in audit["violations"]], signature="a{sv}"))
+
+    @dbus.service.signal(HOST, signature="u")
+    def AuditProgress(self, done_permyriad):
+        pass
+
+    @dbus.service.method(HOST, in_signature="asa{sv}", out_signature="a{sv}a{s(atat)}a(a{sv}a{s(atat)})")
+    def Report(self, names, options):
+        self.fake.may_fail("Report")
+        self.fake.record("Report", [str(name) for name in names], {str(k): int(v) for k, v in options.items()})
+        report = self.fake.scenario["report"]
+        domains = [dbus.Struct((figures(d), series(d["series"])), signature="a{sv}a{s(atat)}") for d in report["domains"]]
+        return figures(report["host"]), series(report["series"]), dbus.Array(domains, signature="(a{sv}a{s(atat)})")
 
     @dbus.service.signal(HOST, signature="u")
     def EstimateProgress(self, done_permyriad):

@@ -280,6 +280,21 @@ def plan_tells_each_action_and_why(host):
 
 
 @tap.test
+def plan_tells_who_gives_way(host):
+    way = ["gives-way", "in a storm", ""]
+    actions = [{"kind": "reclaim", "name": "vm1", "uuid": VM1["uuid"], "bytes": 64 * MIB, "reasons": [way]},
+               {"kind": "suspend", "name": "vm2", "uuid": VM2["uuid"], "from": "running", "to": "paused", "reasons": [way]}]
+    with host.daemon(actions=actions):
+        text, data = host.run("plan"), host.run("plan", "--json")
+    ended(text, OK, "plan")
+    tap.equal(text.stdout, "domain vm1: reclaim 64.0 MiB\n  - in a storm\n"
+              "domain vm2: running -> paused\n  - in a storm\n\nthe host\n"
+              "  - pages_to_scan follows the CPU budget\n", "stdout")
+    tap.equal([(a["kind"], a.get("bytes"), a.get("to")) for a in json.loads(data.stdout)["actions"]],
+              [("reclaim", 64 * MIB, None), ("suspend", None, "paused")], "actions")
+
+
+@tap.test
 def plan_of_nothing_says_so_and_why(host):
     reason = ["unmanaged", "manage=false in memfold.conf", "set manage=true"]
     with host.daemon(actions=[], reasons=[reason]):
@@ -380,7 +395,7 @@ def reload_asks_the_daemon(host):
 
 @tap.test
 def no_daemon_is_exit_code_3(host):
-    for words in (["status"], ["status", "--json"], ["why", "vm1"], ["plan"], ["top"], ["estimate"],
+    for words in (["status"], ["status", "--json"], ["why", "vm1"], ["plan"], ["top"], ["estimate"], ["audit"], ["report"],
                   ["set", "vm1", "merge=on"], ["reload"]):
         result = host.run(*words)
         ended(result, NO_DAEMON, words)
@@ -425,7 +440,7 @@ def every_command_has_help(host):
     ended(overview, OK, "help")
     tap.equal(host.run("--help").stdout, overview.stdout, "--help")
     commands = re.findall(r"^  ([a-z]+) ", overview.stdout.split("Commands:")[1].split("Options:")[0], re.M)
-    tap.equal(commands, ["status", "why", "plan", "top", "estimate", "set", "doctor", "config", "reload", "help"],
+    tap.equal(commands, ["status", "why", "plan", "top", "estimate", "audit", "report", "set", "doctor", "config", "reload", "help"],
               "commands")
     for command in commands[:-1]:
         by_option, by_word = host.run(command, "--help"), host.run("help", command)

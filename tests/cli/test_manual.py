@@ -82,7 +82,7 @@ def memfold_hook_8_has_the_options_and_operations():
         tap.check(f"| `{operation}` |" in (SOURCE / "libvirt-hooks/README.md").read_text(encoding="utf-8"),
                   f"{operation} in the README's table")
     tap.equal(output(HOOK, "--version").split()[0], "memfold-hook", "--version")
-    tap.equal(documented(page("memfold-hook.8")), {"--socket", "--version"}, "options")
+    tap.equal(documented(page("memfold-hook.8")), {"--socket", "--config", "--version"}, "options")
 
 
 @tap.test
@@ -94,7 +94,7 @@ def memfold_conf_5_has_the_keys_and_defaults():
         elif match := re.fullmatch(r"#([a-z-]+)=(.+)", line):
             shipped[group, match.group(1)] = match.group(2)
     found = {}
-    for group in ("merge", "ksmd", "daemon"):
+    for group in ("merge", "admission", "storm", "ksmd", "daemon"):
         body = section(text, group)
         for name, words in re.findall(r"^\.BR?I? ([a-z-]+)=[^\n]*\n(.*?)(?=^\.TP|\Z)", body,
                                       re.DOTALL | re.MULTILINE):
@@ -112,7 +112,20 @@ def the_shipped_configuration_is_valid_with_every_key():
         for content in (text, re.sub(r"^#(?=[a-z-]+=)", "", text, flags=re.MULTILINE)):
             path.write_text(content, encoding="utf-8")
             output(MEMFOLD, "config", "check", str(path))
-        tap.equal(len(re.findall(r"^[a-z-]+=", path.read_text(encoding="utf-8"), re.MULTILINE)), 18, "keys")
+        tap.equal(len(re.findall(r"^[a-z-]+=", path.read_text(encoding="utf-8"), re.MULTILINE)), 26, "keys")
+
+
+@tap.test
+def operations_md_has_every_reason():
+    names = re.search(r"reason_names\[\w+\] = \{(.*?)\};", (SOURCE / "src/core/mf-plan.c").read_text(encoding="utf-8"),
+                      re.DOTALL).group(1)
+    codes = {*re.findall(r'= "([a-z-]+)"', names), "libvirt-away"}
+    tap.check(len(codes) > 40, codes)
+    text = (SOURCE / "docs/operations.md").read_text(encoding="utf-8")
+    text = re.search(r"^## When something is wrong\n(.*?)^## ", text, re.DOTALL | re.MULTILINE).group(1)
+    rows = re.findall(r"^\| (`[^|]*) \|[^|]+\|[^|]+\|$", text, re.MULTILINE)
+    told = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
+    tap.equal((sorted(codes - told), sorted(told - codes)), ([], []), "codes without a row, rows without a code")
 
 
 @tap.test

@@ -126,7 +126,8 @@ def malformed_messages_are_refused_and_change_nothing(context):
     }.items() for value in values]
     bad += [{k: v for k, v in good.items() if k != key} for key in ("version", "operation", "name", "uuid")]
     texts = [json.dumps(message).encode() for message in bad]
-    texts += [b"", b"null", b"[]", b"{", b'"x"', b"{}", b"\xff\xfe", b"\0", b'{"version":1}{', b"[" * 5000]
+    texts += [b"", b"null", b"[]", b"{", b'"x"', b"{}", b"\xff\xfe", b"\0", b'{"version":1}{', b"[" * 5000, b'{"a":' * 3000,
+              json.dumps(good).encode() * 2, b'"x"' + json.dumps(good).encode()]
     for text in texts:
         tap.check(refused(daemon.hook_raw(text + b"\n")), f"no reason for {text[:60]!r}")
     tap.check("evil" not in daemon.describe()[2], "a malformed message made a domain")

@@ -143,7 +143,10 @@ def a_domain_that_went_meanwhile_is_forgotten(context):
 
 @tap.test
 def a_call_that_a_frozen_libvirtd_holds_ends(context):
-    """A frozen one never closes its sockets; whoever waits on one must not wait for ever."""
+    """A frozen one never closes its sockets; whoever waits on one must not wait for ever.
+
+    Nor must whoever opens one: the new one comes when memfoldd already waits for an answer of the old one.
+    """
     daemon, own = context
     daemon.set_policy("test", "priority", "1")
     refused = []
@@ -159,11 +162,12 @@ def a_call_that_a_frozen_libvirtd_holds_ends(context):
     setter.start()
     try:
         wait.until("keepalive to notice", lambda: not daemon.describe()[0]["libvirt_connected"], 60)
+        daemon.wait_log("does not answer; opening another", deadline_sec=60)
         os.makedirs(f"{own.folder}-new")
         with session.Libvirtd(f"{own.folder}-new") as new:
             os.unlink(own.socket)
             os.symlink(new.socket, own.socket)
-            wait.until("the connection to a new one", lambda: daemon.describe()[0]["libvirt_connected"], 30)
+            wait.until("the connection to a new one", lambda: daemon.describe()[0]["libvirt_connected"], 60)
             wait_names(daemon, "test")
             daemon.set_policy("test", "priority", "3")
             tap.equal(daemon.domain("test")["priority"], 3, "priority")

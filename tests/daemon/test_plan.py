@@ -143,7 +143,8 @@ def unmanaged_it_says_why_it_does_nothing(context):
     wait.until("the knobs to be put back", lambda: host.get("run") == "0", 20)
     text = memfold(daemon, "plan")
     tap.check(text.startswith("nothing to do\nthe host\n  - manage=false"), text)
-    tap.equal((plan(daemon)["actions"], host_codes(plan(daemon))), ([], ["unmanaged"]), "actions and reasons")
+    tap.equal((plan(daemon)["actions"], host_codes(plan(daemon))), ([], ["unmanaged", "ksm-off"]),
+              "actions and reasons")
     tap.equal(host.get("run"), "0", "run")
 
 

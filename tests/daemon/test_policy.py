@@ -111,7 +111,7 @@ def every_domain_is_described(daemon):
     tap.check("group-unenforced" in codes(tenant), f"reasons of tenant: {codes(tenant)}")
     tap.check(domains["optout"]["nosharepages"], "nosharepages is not told")
     tap.check("nosharepages" in codes(domains["optout"]), f"reasons: {codes(domains['optout'])}")
-    tap.equal(domains["hidden"]["memory"], "shared", "memory of the shared one")
+    tap.equal(domains["hidden"]["memory"], "memfd", "memory of the shared one")
     tap.check("memory-shared" in codes(domains["hidden"]), f"reasons: {codes(domains['hidden'])}")
 
 
@@ -131,6 +131,8 @@ def the_object_of_a_domain_says_the_same(daemon):
     path = daemon.path_of("tenant")
     tap.equal(path, "/org/memfold1/domain/" + UUID["tenant"].replace("-", "_"), "path by name")
     tap.equal(daemon.path_of(UUID["tenant"].upper()), path, "path by UUID")
+    # What its QEMU can do is asked for meanwhile.
+    wait.until("its QEMU to have been asked", lambda: "switch" in daemon.domain("tenant"), 20)
     figures, reasons = daemon.call(path, "Domain", "Describe")
     found = daemon.domain("tenant")
     tap.equal({**figures, "reasons": reasons, "age_msec": 0}, {**found, "age_msec": 0}, "Describe")

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From files to a snapshot: what is there is told, what is not is absent, and each trouble once. */
+#include "../../src/core/mf-account.h"
 #include "../../src/core/mf-error.h"
 #include "../../src/engine/mf-collect.h"
 #include "fakeroot.h"
@@ -129,6 +130,57 @@ test_accounts_are_carried_along(Scene *scene, gconstpointer unused G_GNUC_UNUSED
     g_assert_cmpuint(domain->saved_bytes.value, ==, 0);
 }
 
+/* Page tables are walked for nodes only where it matters on which one a page is. */
+static void
+test_nodes_only_where_they_do_not_merge(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    const char *maps = "7f00 default anon=9 N0=2 N1=7 kernelpagesize_kB=4\n";
+
+    fake_root_add_domain(scene->fake, &vm_a);
+    fake_root_set_file(scene->fake, "proc/1001/numa_maps", maps);
+    g_assert_false(collect(scene, TRUE)->main_node.known); /* a kernel without NUMA */
+    fake_root_set_ksm(scene->fake, "merge_across_nodes", "1");
+    g_assert_false(collect(scene, TRUE)->main_node.known);
+    fake_root_set_ksm(scene->fake, "merge_across_nodes", "0");
+    g_assert_false(collect(scene, FALSE)->main_node.known); /* not in each tick */
+    g_assert_cmpuint(collect(scene, TRUE)->main_node.value, ==, 1);
+    g_assert_cmpuint(collect(scene, TRUE)->other_node_bytes.value, ==, 8 * KIB);
+    fake_root_set_ksm(scene->fake, "merge_across_nodes", "1");
+    g_assert_false(collect(scene, TRUE)->main_node.known);
+}
+
+/* A domain that migrates within the host has two QEMUs for a while.  It stays with the one that it
+ * was known by until that ends; the other process is somebody else's saving, and the sum is still
+ * the host's. */
+static void
+test_two_qemus_of_one_domain(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    FakeDomain incoming = vm_a;
+    const MfDomain *domain = NULL;
+
+    fake_root_add_domain(scene->fake, &vm_a);
+    fake_root_set_ksm(scene->fake, "pages_sharing", "2500");
+    g_assert_cmpuint(collect(scene, TRUE)->saved_bytes.value, ==, 10000 * KIB);
+    g_assert_cmpuint(scene->snapshot->host.other_saved_bytes.value, ==, 0);
+
+    incoming.pid = 1002;
+    incoming.proportional_kib = 36000;
+    fake_root_add_domain(scene->fake, &incoming);
+    fake_root_set_ksm(scene->fake, "pages_sharing", "3500");
+    domain = collect(scene, TRUE);
+    g_assert_cmpuint(domain->saved_bytes.value + scene->snapshot->host.other_saved_bytes.value, ==,
+                     14000 * KIB);
+    g_assert_cmpuint(mf_account_sum_error_permyriad(scene->snapshot).value, ==, 0);
+
+    fake_root_end_process(scene->fake, 1001);
+    fake_root_set_ksm(scene->fake, "pages_sharing", "1000");
+    domain = collect(scene, TRUE);
+    g_assert_cmpint(domain->pid, ==, 1002);
+    g_assert_cmpuint(domain->saved_bytes.value, ==, 4000 * KIB);
+    g_assert_cmpuint(scene->snapshot->host.other_saved_bytes.value, ==, 0);
+    g_assert_cmpuint(mf_account_sum_error_permyriad(scene->snapshot).value, ==, 0);
+}
+
 static void
 test_a_new_domain_is_accounted_at_once(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -225,6 +277,8 @@ main(int argc, char **argv)
     add("no-process", test_no_process);
     add("pid-of-another", test_pid_of_another);
     add("accounts-are-carried-along", test_accounts_are_carried_along);
+    add("nodes-only-where-they-do-not-merge", test_nodes_only_where_they_do_not_merge);
+    add("two-qemus-of-one-domain", test_two_qemus_of_one_domain);
     add("a-new-domain-is-accounted-at-once", test_a_new_domain_is_accounted_at_once);
     add("who-is-switched-is-not-waited-for", test_who_is_switched_is_not_waited_for);
     add("trouble-is-told-once", test_trouble_is_told_once);

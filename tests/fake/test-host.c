@@ -137,6 +137,51 @@ test_other_manager_of_a_user(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     }
 }
 
+/* The name of the manager that the next look finds; "" for none. */
+static const char *
+look(Scene *scene, MfManagers *managers)
+{
+    g_assert_true(mf_host_read_in_turns(scene->root, managers, scene->host, &scene->error));
+    return scene->host->other_manager != NULL ? scene->host->other_manager : "";
+}
+
+static void
+test_managers_in_turns(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const char *const ksmtuned[] = {"/bin/bash", "/usr/sbin/ksmtuned", NULL};
+    static const char *const shell[] = {"-bash", NULL};
+    g_autoptr(MfManagers) managers = mf_managers_new();
+
+    for (gint64 pid = 500; pid < 504; pid++) {
+        fake_root_add_process(scene->fake, pid, "bash", shell);
+    }
+    g_assert_cmpstr(look(scene, managers), ==, "");
+
+    /* A new process that becomes a manager by its second look */
+    fake_root_add_process(scene->fake, 600, "systemd", shell);
+    g_assert_cmpstr(look(scene, managers), ==, "");
+    fake_root_add_process(scene->fake, 600, "ksmtuned", ksmtuned);
+    for (guint i = 0; i < 6; i++) {
+        g_assert_cmpstr(look(scene, managers), ==, "ksmtuned");
+    }
+    fake_root_end_process(scene->fake, 600);
+    g_assert_cmpstr(look(scene, managers), ==, "");
+
+    /* An old one that becomes a manager, whoever's turn it is: by the fourth look */
+    for (gint64 pid = 500; pid < 504; pid++) {
+        guint looks = 0;
+
+        g_test_message("process %" G_GINT64_FORMAT, pid);
+        fake_root_add_process(scene->fake, pid, "ksmtuned", ksmtuned);
+        do {
+            g_assert_cmpuint(++looks, <=, 4);
+        } while (!g_str_equal(look(scene, managers), "ksmtuned"));
+        g_assert_cmpstr(look(scene, managers), ==, "ksmtuned");
+        fake_root_add_process(scene->fake, pid, "bash", shell);
+        g_assert_cmpstr(look(scene, managers), ==, "");
+    }
+}
+
 static void
 test_ksm(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -147,6 +192,10 @@ test_ksm(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     fake_root_set_ksm(scene->fake, "pages_sharing", "900");
     fake_root_set_ksm(scene->fake, "ksm_zero_pages", "24");
     fake_root_set_ksm(scene->fake, "general_profit", "-4096");
+    fake_root_set_ksm(scene->fake, "stable_node_chains", "3");
+    fake_root_set_ksm(scene->fake, "stable_node_dups", "33");
+    fake_root_set_ksm(scene->fake, "huge_min_pages", "64");
+    fake_root_set_ksm(scene->fake, "pages_unsplit", "5");
     fake_root_set_ksm(scene->fake, "advisor_mode", "none [scan-time]");
     fake_root_set_ksmd(scene->fake, 12340, TRUE);
     g_assert_true(mf_host_read(scene->root, host, &scene->error));
@@ -157,6 +206,10 @@ test_ksm(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpuint(host->pages_shared_pages.value, ==, 100);
     g_assert_cmpuint(host->pages_sharing_pages.value, ==, 900);
     g_assert_cmpuint(host->max_page_sharing_pages.value, ==, 256);
+    g_assert_cmpuint(host->stable_node_chains_count.value, ==, 3);
+    g_assert_cmpuint(host->stable_node_dups_pages.value, ==, 33);
+    g_assert_cmpuint(host->huge_min_pages.value, ==, 64);
+    g_assert_cmpuint(host->pages_unsplit_pages.value, ==, 5);
     g_assert_cmpuint(host->smart_scan.value, ==, 1);
     g_assert_cmpint(host->general_profit_bytes.value, ==, -4096);
     g_assert_cmpstr(host->advisor_mode, ==, "scan-time");
@@ -342,6 +395,7 @@ main(int argc, char **argv)
     ADD("memory-unreadable", test_memory_unreadable);
     ADD("other-manager", test_other_manager);
     ADD("other-manager-of-a-user", test_other_manager_of_a_user);
+    ADD("managers-in-turns", test_managers_in_turns);
     ADD("ksm", test_ksm);
     ADD("ksm-old-kernel", test_ksm_old_kernel);
     ADD("ksm-missing", test_ksm_missing);

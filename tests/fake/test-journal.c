@@ -230,6 +230,24 @@ test_damaged(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     }
 }
 
+/* A file that was put together wrongly: what stands last holds, and nothing is lost of the first.
+ */
+static void
+test_a_key_that_stands_twice(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    GError *error = NULL;
+
+    fake_root_set_ksm(scene->fake, "run", "1");
+    g_assert_true(mf_root_replace(scene->runtime, "journal",
+                                  "[journal]\nversion=1\nboot-id=boot-1\n[original]\nrun=1\nrun=0\n"
+                                  "[written]\nrun=1\n[before]\nrun=0\n",
+                                  NULL));
+    g_assert_true(mf_journal_load(scene->journal, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_true(mf_journal_restore(scene->journal, NULL));
+    assert_knobs(scene, "0", "100");
+}
+
 static void
 test_hold(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -284,6 +302,7 @@ main(int argc, char **argv)
     add("journal-unwritable", test_journal_unwritable);
     add("knob-refuses", test_knob_refuses);
     add("damaged", test_damaged);
+    add("key-twice", test_a_key_that_stands_twice);
     add("hold", test_hold);
     add("closed", test_closed);
     return g_test_run();

@@ -114,6 +114,62 @@ test_figures(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 }
 
 static void
+test_nodes(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *domain = scene->domain;
+
+    domain->main_node = MF_U64(7);
+    g_assert_true(mf_proc_read_nodes(scene->root, domain, &scene->error)); /* no NUMA */
+    g_assert_false(domain->main_node.known);
+    g_assert_false(domain->other_node_bytes.known);
+    fake_root_set_file(scene->fake, "proc/1234/numa_maps",
+                       "7f00 default anon=9 N0=2 N1=7 kernelpagesize_kB=4\n");
+    g_assert_true(mf_proc_read_nodes(scene->root, domain, &scene->error));
+    g_assert_cmpuint(domain->main_node.value, ==, 1);
+    g_assert_cmpuint(domain->other_node_bytes.value, ==, 8 * KIB);
+    fake_root_set_file(scene->fake, "proc/1234/numa_maps", "7f00 default anon=9 N0=9\n");
+    g_assert_false(mf_proc_read_nodes(scene->root, domain, &scene->error));
+    mf_assert_error(scene->error, MF_ERROR_INVALID, "domain vm1: bad line of numa_maps");
+    g_assert_false(domain->main_node.known);
+    fake_root_end_process(scene->fake, 1234);
+    g_assert_false(mf_proc_read_nodes(scene->root, domain, &scene->error));
+    mf_assert_error(scene->error, MF_ERROR_GONE, "domain vm1");
+}
+
+static void
+test_resident(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const char *const bad[] = {"",         "\n",      "12",
+                                      "12 x 3\n", "12 -3\n", "12 99999999999999999999\n"};
+    guint64 resident_bytes = 7;
+
+    g_assert_false(
+        mf_proc_read_resident(scene->root, PAGE, scene->domain, &resident_bytes, &scene->error));
+    mf_assert_error(scene->error, MF_ERROR_UNSUPPORTED, "statm");
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        mf_test_case(bad[i]);
+        fake_root_set_file(scene->fake, "proc/1234/statm", bad[i]);
+        g_assert_false(mf_proc_read_resident(scene->root, PAGE, scene->domain, &resident_bytes,
+                                             &scene->error));
+        mf_assert_error(scene->error, MF_ERROR_INVALID, "statm");
+    }
+    g_assert_cmpuint(resident_bytes, ==, 7);
+    fake_root_set_file(scene->fake, "proc/1234/statm", "20000 10523 4100 1 0 18000 0\n");
+    g_assert_true(
+        mf_proc_read_resident(scene->root, PAGE, scene->domain, &resident_bytes, &scene->error));
+    g_assert_cmpuint(resident_bytes, ==, 10523 * PAGE);
+
+    /* The PID is somebody else's by now. */
+    resident_bytes = 7;
+    g_free(scene->domain->uuid);
+    scene->domain->uuid = g_strdup("00000000-0000-0000-0000-000000000000");
+    g_assert_false(
+        mf_proc_read_resident(scene->root, PAGE, scene->domain, &resident_bytes, &scene->error));
+    mf_assert_error(scene->error, MF_ERROR_GONE, "is not the QEMU");
+    g_assert_cmpuint(resident_bytes, ==, 7);
+}
+
+static void
 assert_gone(Scene *scene)
 {
     g_assert_false(mf_proc_read_ksm_stat(scene->root, PAGE, scene->domain, &scene->error));
@@ -272,6 +328,8 @@ main(int argc, char **argv)
     ADD("find-pid", test_find_pid);
     ADD("find-pid-hostile", test_find_pid_hostile);
     ADD("figures", test_figures);
+    ADD("nodes", test_nodes);
+    ADD("resident", test_resident);
     ADD("gone", test_gone);
     ADD("gone-between", test_gone_between);
     ADD("no-ksm-stat", test_no_ksm_stat);

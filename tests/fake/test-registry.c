@@ -234,6 +234,27 @@ test_figures_from_before(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->pid, ==, 0);
 }
 
+/* The hook does not know of hardware: what libvirt told stays. */
+static void
+test_hardware_is_libvirts(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    g_autoptr(MfDomain) of_hook = mf_domain_new(UUID_A, "a");
+    const MfDomain *known = NULL;
+
+    scene->facts->launch_security = g_strdup("sev");
+    scene->facts->passthrough_count = 2;
+    g_assert_true(mf_registry_update(scene->registry, of_hook, MF_SOURCE_HOOK, 1 * SEC));
+    g_assert_true(mf_registry_update(scene->registry, scene->facts, MF_SOURCE_LIBVIRT, 2 * SEC));
+    g_assert_false(mf_registry_update(scene->registry, scene->facts, MF_SOURCE_LIBVIRT, 3 * SEC));
+    g_assert_false(mf_registry_update(scene->registry, of_hook, MF_SOURCE_HOOK, 4 * SEC));
+    known = mf_registry_find(scene->registry, UUID_A);
+    g_assert_cmpstr(known->launch_security, ==, "sev");
+    g_assert_cmpuint(known->passthrough_count, ==, 2);
+    scene->facts->passthrough_count = 0; /* unplugged */
+    g_assert_true(mf_registry_update(scene->registry, scene->facts, MF_SOURCE_LIBVIRT, 5 * SEC));
+    g_assert_cmpuint(known->passthrough_count, ==, 0);
+}
+
 static void
 test_find(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -268,6 +289,7 @@ main(int argc, char **argv)
     add("another-pid-is-another-qemu", test_another_pid_is_another_qemu);
     add("accounts-have-an-age", test_accounts_have_an_age);
     add("figures-from-before", test_figures_from_before);
+    add("hardware-is-libvirts", test_hardware_is_libvirts);
     add("find", test_find);
     return g_test_run();
 }

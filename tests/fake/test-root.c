@@ -285,6 +285,44 @@ test_open(void)
     g_assert_cmpstr(mf_root_get_path(again), ==, "/");
 }
 
+static gboolean
+refuse(gpointer data G_GNUC_UNUSED, GError **error)
+{
+    g_set_error_literal(error, MF_ERROR, MF_ERROR_GONE, "is another's");
+    return FALSE;
+}
+
+/* What had the name is gone, and another has it now. */
+static gboolean
+swap(gpointer data, GError **error G_GNUC_UNUSED)
+{
+    Scene *scene = data;
+    g_autofree char *from = g_build_filename(fake_root_get_path(scene->fake), "etc/knob", NULL);
+    g_autofree char *to = g_build_filename(fake_root_get_path(scene->fake), "etc/before", NULL);
+
+    g_assert_no_errno(g_rename(from, to));
+    fake_root_set_file(scene->fake, "etc/knob", "another's");
+    return TRUE;
+}
+
+static void
+test_write_checked(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    GError *error = NULL;
+
+    fake_root_set_file(scene->fake, "etc/knob", "a longer text\n");
+    g_assert_false(mf_root_write_checked(scene->root, "etc/knob", "7", refuse, NULL, &error));
+    mf_assert_error(error, MF_ERROR_GONE, "is another's");
+    assert_content(scene, "etc/knob", "a longer text\n");
+    g_assert_false(mf_root_write_checked(scene->root, "etc/none", "7", swap, scene, &error));
+    mf_assert_error(error, MF_ERROR_GONE, "etc/none");
+
+    g_assert_true(mf_root_write_checked(scene->root, "etc/knob", "7", swap, scene, &error));
+    g_assert_no_error(error);
+    assert_content(scene, "etc/before", "7");
+    assert_content(scene, "etc/knob", "another's");
+}
+
 #define ADD(path, function)                                                                        \
     g_test_add("/opener/" path, Scene, NULL, scene_open, function, scene_close)
 
@@ -298,6 +336,7 @@ main(int argc, char **argv)
     ADD("no-regular-file", test_no_regular_file);
     g_test_add_func("/opener/magic-links", test_magic_links);
     ADD("write", test_write);
+    ADD("write-checked", test_write_checked);
     ADD("refusals", test_refusals);
     ADD("replace", test_replace);
     ADD("lock", test_lock);

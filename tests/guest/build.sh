@@ -7,11 +7,11 @@
 #
 # OUTDIR/tiny.rom         our own guest: 64 KiB of ROM without firmware or kernel
 # OUTDIR/linux.kernel     the distribution's cloud kernel, taken out of its package (not installed)
-# OUTDIR/linux.initramfs  our own process 1 for it
+# OUTDIR/linux.initramfs  our own process 1 for it, and the modules of a memory balloon
 # OUTDIR/linux.release    the kernel's release
 #
 # The package is kept in $MEMFOLD_CACHE/debs (default /var/cache/memfold/debs); what is up to date
-# is not built again. Needs gcc, binutils, libc6-dev, cpio, gzip and, for the kernel, apt and dpkg.
+# is not built again. Needs gcc, binutils, libc6-dev, cpio, gzip and, for the kernel, apt, dpkg and xz.
 set -eu
 
 fail() {
@@ -55,14 +55,37 @@ build_tiny() {
     mv "$work/tiny.rom" "$out/tiny.rom"
 }
 
+# What a balloon takes, in the order of loading. A kernel that has one built in has no such file.
+modules="virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_balloon"
+
+# Puts the kernel package's modules where init loads them from, numbered in their order.
+place_modules() {
+    release=$(cat "$out/linux.release")
+    number=0
+    mkdir "$work/modules" "$work/contents/modules"
+    dpkg-deb --fsys-tarfile "$(kept_deb "linux-image-$release")" |
+        tar -x -C "$work/modules" --wildcards '*/kernel/drivers/virtio/*' ||
+        fail "the kernel's package holds no modules of virtio"
+    for module in $modules; do
+        number=$((number + 1))
+        file=$(find "$work/modules" -name "$module.ko*")
+        case $file in
+        '') ;;
+        *.xz) xz -dc "$file" > "$work/contents/modules/$number-$module.ko" ;;
+        *) cp "$file" "$work/contents/modules/$number-$module.ko" ;;
+        esac
+    done
+}
+
 build_initramfs() {
     mkdir "$work/contents"
+    place_modules
     # shellcheck disable=SC2086
     $cc $warnings -Os -static -s -o "$work/contents/init" "$source/linux/init.c" \
         || fail "the Linux guest's init does not build; is libc6-dev installed?"
-    touch -d @0 "$work/contents/init"
-    (cd "$work/contents" && echo init | cpio --quiet --reproducible -H newc -R 0:0 -o) | gzip -9n \
-        > "$work/initramfs"
+    find "$work/contents" -exec touch -d @0 {} +
+    (cd "$work/contents" && find . | LC_ALL=C sort | cpio --quiet --reproducible -H newc -R 0:0 -o) |
+        gzip -9n > "$work/initramfs"
     mv "$work/initramfs" "$out/linux.initramfs"
 }
 
@@ -72,17 +95,23 @@ kernel_package() {
         sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1
 }
 
+# kept_deb PACKAGE: its newest file in the cache, or nothing.
+kept_deb() {
+    find "${MEMFOLD_CACHE:-/var/cache/memfold}/debs" -name "${1}_*.deb" | sort | tail -n 1
+}
+
 fetch_kernel() {
     package=$(kernel_package)
     [ -n "$package" ] || fail "no kernel package found: run apt-get update, and check that the \
 archive has linux-image-cloud-amd64"
     release=${package#linux-image-}
-    if [ -e "$out/linux.kernel" ] && [ "$(cat "$out/linux.release" 2>/dev/null)" = "$release" ]; then
+    if [ -e "$out/linux.kernel" ] && [ "$(cat "$out/linux.release" 2>/dev/null)" = "$release" ] &&
+        [ -n "$(kept_deb "$package")" ]; then
         return
     fi
     debs=${MEMFOLD_CACHE:-/var/cache/memfold}/debs
     mkdir -p "$debs"
-    deb=$(find "$debs" -name "${package}_*.deb" | sort | tail -n 1)
+    deb=$(kept_deb "$package")
     if [ -z "$deb" ]; then
         echo "fetching $package" >&2
         # apt fetches as its own user, who need not be able to write here
@@ -91,7 +120,7 @@ archive has linux-image-cloud-amd64"
         (cd "$work/deb" && apt-get -q=2 download "$package") >&2 ||
             fail "cannot fetch $package; is the archive reachable, and its index fresh (apt-get update)?"
         mv "$work/deb/"*.deb "$debs/"
-        deb=$(find "$debs" -name "${package}_*.deb" | sort | tail -n 1)
+        deb=$(kept_deb "$package")
     fi
     dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$work" "./boot/vmlinuz-$release" ||
         fail "$deb holds no kernel; remove it and try again"
@@ -103,7 +132,7 @@ if stale "$out/tiny.rom" "$source/tiny" "$source/"*.h "$source/build.sh"; then
     build_tiny
 fi
 [ $tiny_only = no ] || exit 0
-if stale "$out/linux.initramfs" "$source/linux" "$source/"*.h "$source/build.sh"; then
+fetch_kernel
+if stale "$out/linux.initramfs" "$source/linux" "$source/"*.h "$source/build.sh" "$out/linux.release"; then
     build_initramfs
 fi
-fetch_kernel

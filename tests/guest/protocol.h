@@ -9,6 +9,8 @@
  *   verify        VERIFY pages=N bad=N
  *   dirty [N]     DIRTY pages=N         N common pages (default all) get new unique contents
  *   restore       RESTORED pages=N      dirty pages get their common contents back
+ *   time SHARE    TIMED pages=N median_ticks=N   the first N pages of common, dup or unique are
+ *                                       written as they are: what one takes
  *   off           OFF                   and the machine powers off
  *   anything else ERROR ...
  *
@@ -18,6 +20,7 @@
 #define MEMFOLD_TESTS_GUEST_PROTOCOL_H
 
 #include "layout.h"
+#include "timing.h"
 
 /* Sends `length` bytes to the console; returns when they are handed over. */
 static void guest_write(const char *bytes, uint32_t length);
@@ -138,6 +141,37 @@ layout_parse(struct layout *l, const char *args)
     return 1;
 }
 
+/* Times writes to a share; 0 if there is none of that name. */
+static inline int
+obey_time(const struct layout *l, volatile uint32_t *base, const char *share)
+{
+    const struct {
+        const char *name;
+        uint32_t first, pages;
+    } shares[] = {
+        {"common", 0, l->common_pages},
+        {"dup", l->common_pages, l->dup_pages},
+        {"unique", l->common_pages + l->dup_pages + l->zero_pages, l->unique_pages},
+    };
+
+    for (uint32_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        const char *rest = text_after(share, shares[i].name);
+
+        if (rest && *rest == '\0') {
+            uint32_t pages =
+                shares[i].pages < TIMING_PAGES_MAX ? shares[i].pages : TIMING_PAGES_MAX;
+            uint32_t ticks = timing_median(base, shares[i].first, pages);
+
+            say("TIMED");
+            say_field("pages", pages);
+            say_field("median_ticks", ticks);
+            say("\n");
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* Obeys one line (without its end) for the layout that lies at `base`. */
 static inline void
 obey(struct layout *l, volatile uint32_t *base, const char *line)
@@ -163,13 +197,15 @@ obey(struct layout *l, volatile uint32_t *base, const char *line)
         say("RESTORED");
         say_field("pages", layout_restore(l, base));
         say("\n");
+    } else if ((rest = text_after(line, "time ")) && obey_time(l, base, rest)) {
+        return;
     } else if ((rest = text_after(line, "info")) && *rest == '\0') {
         say_ready(l);
     } else if ((rest = text_after(line, "off")) && *rest == '\0') {
         say("OFF\n");
         guest_off();
     } else if (*line) {
-        say("ERROR unknown command; known: info verify dirty restore off\n");
+        say("ERROR unknown command; known: info verify dirty restore time off\n");
     }
 }
 

@@ -35,6 +35,7 @@ class Domain:
     policy: dict | None = None
     nosharepages: bool = False
     memfd_shared: bool = False
+    balloon: bool = False
     uuid: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
@@ -91,7 +92,7 @@ class Domain:
         serial = ET.SubElement(devices, "serial", type="unix")
         ET.SubElement(serial, "source", mode="bind", path=self.console)
         ET.SubElement(serial, "log", file=self.log, append="off")
-        ET.SubElement(devices, "memballoon", model="none")
+        ET.SubElement(devices, "memballoon", model="virtio" if self.balloon else "none")
 
 
 ET.register_namespace("memfold", POLICY_NAMESPACE)

@@ -5,6 +5,7 @@ Plain files do not react: ksmd never merges here. What needs a reaction is teste
 """
 
 import os
+import shutil
 import sys
 
 KSM = {
@@ -45,9 +46,18 @@ class FakeHost:
         return os.path.join(self.root, name)
 
     def write(self, name, text):
-        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
-        with open(self.path(name), "w", encoding="utf-8") as file:
+        """As the kernel has it, who reads meanwhile reads what was before or what is now, never a part."""
+        path = self.path(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if not os.path.isfile(path):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            return
+        mode = os.stat(path).st_mode & 0o7777
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
             file.write(text)
+        os.chmod(f"{path}.new", mode)
+        os.replace(f"{path}.new", path)
 
     def set(self, name, value):
         """Sets a file of KSM's, as the kernel or somebody else would."""
@@ -65,6 +75,11 @@ class FakeHost:
         self.write(f"proc/{pid}/stat", f"{pid} ({comm}) S 1" + " 0" * 48 + "\n")
         self.write(f"proc/{pid}/cmdline", "".join(f"{word}\0" for word in command))
 
+    def add_ksmd(self, pid):
+        self.add_process(pid, "ksmd")
+        self.write(f"proc/{pid}/stat", f"{pid} (ksmd) S 2" + " 0" * 48 + "\n")
+        self.write("proc/2/task/2/children", f"{pid} ")
+
     def remove_process(self, pid):
         for name in os.listdir(self.path(f"proc/{pid}")):
             os.unlink(self.path(f"proc/{pid}/{name}"))
@@ -77,7 +92,24 @@ class FakeHost:
             size=65536, rss=rss_kib, pss=rss_kib - saved_kib, ksm=ksm_kib, mg="mg " if mergeable else ""))
         self.write(f"proc/{pid}/ksm_stat", KSM_STAT.format(
             rmap=rss_kib // 4, pages=ksm_kib // 4, profit=ksm_kib * 1024))
+        self.write(f"proc/{pid}/statm", f"{rss_kib // 2} {rss_kib // 4} 0 0 0 0 0\n")
         self.write(f"run/libvirt/qemu/{name}.pid", f"{pid}\n")
+
+    def add_crowd(self, domains, first_pid):
+        """QEMUs of many domains ({name: uuid}), with command lines and maps as long as libvirt's have.
+        They are alike, so that one file is that of all but the first one."""
+        options = tuple(word for number in range(80)
+                        for word in ("-device", f"virtio-something-pci,id=device{number},bus=pci.0,addr=0x{number:x}"))
+        area = SMAPS_AREA.format(size=65536, rss=40000, pss=30000, ksm=12000, mg="mg ")
+        quiet = "".join(f"7f{number:010x}-7f{number + 1:010x} r--p 00000000 fe:00 {number}  /usr/lib/some.so\n" +
+                        SMAPS_AREA.split("\n", 1)[1].format(size=4, rss=4, pss=1, ksm=0, mg="") for number in range(300))
+        self.write("alike/smaps", area + quiet)
+        self.write("alike/ksm_stat", KSM_STAT.format(rmap=10000, pages=3000, profit=777))
+        for pid, (name, uuid) in enumerate(domains.items(), first_pid):
+            self.add_process(pid, "qemu-system-x86", ("qemu-system-x86_64", "-name", name, "-uuid", uuid, *options))
+            for file in ("smaps", "ksm_stat"):
+                (shutil.copy if pid == first_pid else os.link)(self.path(f"alike/{file}"), self.path(f"proc/{pid}/{file}"))
+            self.write(f"run/libvirt/qemu/{name}.pid", f"{pid}\n")
 
     def set_memory(self, pid, pages):
         """The guest memory of a QEMU, not marked mergeable: a content for each page, None where there is none."""

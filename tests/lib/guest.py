@@ -28,6 +28,7 @@ class Layout:
     seed: int
     salt: int
     release: str = ""
+    available_pages: int = 0
     first_page: int = 0
     filler_pages: int = 0
     hole_pages: int = 0
@@ -144,9 +145,24 @@ class Console:
     def _number(self, line, field):
         return int(dict(w.split("=", 1) for w in line.split()[1:])[field])
 
+    def info(self):
+        """The Layout as it is now; of the Linux guest also what memory it has."""
+        return parse_ready(self.command("info", "READY"))
+
     def verify(self):
         """Returns how many pages do not hold what they must."""
         return self._number(self.command("verify", "VERIFY"), "bad")
+
+    def settle(self, deadline_sec=60.0):
+        """Waits until all that was asked while the guest booted is answered, be it not as it was meant;
+        returns what verify() does. Answers come in their order, and nothing else asks that."""
+        end = time.monotonic() + deadline_sec
+        while True:
+            try:
+                return self.verify()
+            except GuestError as failure:
+                if "unknown command" not in str(failure) or time.monotonic() >= end:
+                    raise
 
     def dirty(self, pages=None):
         line = "dirty" if pages is None else f"dirty {pages}"
@@ -154,6 +170,10 @@ class Console:
 
     def restore(self):
         return self._number(self.command("restore", "RESTORED"), "pages")
+
+    def touch(self, mib):
+        """Has the Linux guest write so many MiB, and free them."""
+        return self._number(self.command(f"touch {mib}", "TOUCHED"), "mib")
 
     def off(self):
         self.command("off", "OFF")

@@ -15,6 +15,10 @@ import wait
 
 DIRECTORY = "/sys/kernel/mm/ksm"
 LOCK = "/run/lock/memfold-ksm.lock"
+# It makes huge pages, with copies, of KSM pages that nobody shares any longer: a guest loses merged pages
+# some time after the last of its neighbours has been un-merged.
+KHUGEPAGED_SLEEP = "/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs"
+HOUR_MSEC = 3600000
 
 
 def read(name):
@@ -84,9 +88,24 @@ def lock(deadline_sec=600.0, waiting=None):
 
 
 @contextlib.contextmanager
+def _without_khugepaged():
+    if not os.path.exists(KHUGEPAGED_SLEEP):
+        yield
+        return
+    with open(KHUGEPAGED_SLEEP, "r+", encoding="ascii") as file:
+        before = file.read()
+        file.write(str(HOUR_MSEC))
+        file.flush()
+        try:
+            yield
+        finally:
+            file.write(before)
+
+
+@contextlib.contextmanager
 def borrowed(**settings):
     """Holds the lock, sets knobs, and puts all knobs back at the end. Yields what they were."""
-    with lock():
+    with lock(), _without_khugepaged():
         saved = knobs()
         try:
             set_knobs(**settings)

@@ -79,6 +79,14 @@ def guest_directory():
     return directory
 
 
+def our_qemu():
+    """The emulator of the series; a skipped test if it is not built."""
+    emulator = os.environ.get("MEMFOLD_QEMU")
+    if not emulator or not os.path.exists(emulator):
+        raise tap.Skip("no QEMU of ours: set MEMFOLD_QEMU")
+    return emulator
+
+
 class Rig:
     """A libvirtd and the domains that this rig makes in it; for `hook` see libvirtd.Libvirtd."""
 

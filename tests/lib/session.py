@@ -20,12 +20,12 @@ DOMAINS = """<node>{domains}</node>
 """
 # What libvirt's test driver takes for a domain.
 DOMAIN = """<domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>64</memory>
-<metadata>{policy}</metadata><memoryBacking>{backing}</memoryBacking><os><type>hvm</type></os></domain>
+<metadata>{policy}</metadata><memoryBacking>{backing}</memoryBacking><os><type>hvm</type></os>{more}</domain>
 """
 
 
-def domain(name, uuid, policy="", backing=""):
-    return DOMAIN.format(name=name, uuid=uuid, policy=policy, backing=backing)
+def domain(name, uuid, policy="", backing="", more=""):
+    return DOMAIN.format(name=name, uuid=uuid, policy=policy, backing=backing, more=more)
 
 
 def write_node(path, *domains):

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Calls go down the house only: daemon -> engine -> io -> core; cli -> lib (and core); the hook has its
-own reader, io's domain XML, core and the names.  Includes tell, so includes are what is checked."""
+own reader, io's domain XML and configuration, core and the names.  Includes tell, so includes are what is checked."""
 
 import pathlib
 import re
@@ -21,7 +21,7 @@ LAYERS = {
 # Single headers that a layer may use beside its layers.
 ALSO = {
     "src/cli": ("mf-configfile.h", "mf-root.h", "mf-host.h", "mf-ksm.h"),  # doctor, config check: no daemon
-    "libvirt-hooks": ("mf-domxml.h", "mf-root.h"),
+    "libvirt-hooks": ("mf-domxml.h", "mf-root.h", "mf-configfile.h"),
     "src/lib": ("mf-names.h",),
 }
 # What core may include from outside: no I/O, no clock, no object.
@@ -29,6 +29,7 @@ CORE_SYSTEM = ("glib.h", "string.h", "stdint.h", "stdbool.h", "stddef.h", "limit
                "libxml/parser.h", "libxml/tree.h", "libxml/xmlreader.h", "libxml/xmlerror.h", "libxml/SAX2.h")
 IMPURE = re.compile(r"\b(g_get_monotonic_time|g_get_real_time|g_date_time_new_now\w*|clock_gettime|time|getenv|"
                     r"g_getenv|g_file_\w+|g_key_file_load_from_file|read|write|ioctl)\s*\(")
+WALL_CLOCK = re.compile(r"\b(g_get_real_time|g_date_time_new_now\w*|gettimeofday|time|CLOCK_REALTIME\w*)\b\s*[(,)]")
 FLOATING = re.compile(r"\b(float|double|gdouble|gfloat)\b")
 
 
@@ -67,6 +68,15 @@ def core_is_pure():
                 yield f"{path}:{tree.line_of(code, match.start())}: {what} {match.group().rstrip('( ')}"
 
 
+def daemon_has_no_wall_clock():
+    """A clock that is set, or jumps, changes nothing that memfoldd does: it never asks it."""
+    for path, text in tree.sources(*tree.C_SUFFIXES):
+        if layer_of(path) in ("src/io", "src/engine", "src/daemon"):
+            code = tree.c_code(text)
+            for match in WALL_CLOCK.finditer(code):
+                yield f"{path}:{tree.line_of(code, match.start())}: asks the wall clock by {match.group().rstrip('( ')}"
+
+
 def library_is_public():
     for path, text in tree.sources(".h"):
         if path.name == "memfold.h":
@@ -79,5 +89,6 @@ if __name__ == "__main__":
     tree.main([
         ("includes go down the layers only", includes_go_down),
         ("core is pure", core_is_pure),
+        ("the daemon has no wall clock", daemon_has_no_wall_clock),
         ("the public header stands alone", library_is_public),
     ])

@@ -28,8 +28,8 @@ def is_patch(path):
 
 
 def is_captured(path):
-    """Whether a file is another program's output, kept byte for byte."""
-    return path.parts[:2] == ("tests", "data")
+    """Whether a file is another program's output, or an input for one, kept byte for byte."""
+    return path.parts[:2] == ("tests", "data") or path.parts[:3] == ("tests", "fuzz", "corpus")
 
 
 def is_program(path):

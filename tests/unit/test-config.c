@@ -73,7 +73,7 @@ test_refused(void)
     } cases[] = {
         {"hello\n", "x.conf: "},
         {"sleep-msec=5\n", "x.conf: "},
-        {"[ksm]\nrun=1\n", "unknown group \"ksm\"; allowed: merge, ksmd, daemon"},
+        {"[ksm]\nrun=1\n", "unknown group \"ksm\"; allowed: merge, admission, storm, ksmd, daemon"},
         {"[ksmd]\nsleep=5\n", "[ksmd] has no key \"sleep\""},
         {"[merge]\nsleep-msec=5\n", "[merge] has no key \"sleep-msec\""},
         {"[ksmd]\nsleep-msec[de]=5\n", "has no key"},

@@ -2,9 +2,8 @@
 /* Who should merge, who is switched now, and what a person is told. */
 #include <string.h>
 
-#include "../../src/core/mf-decide.h"
+#include "decide-scene.h"
 
-#define MIB      (G_GUINT64_CONSTANT(1) << 20)
 #define ALL_CAPS (MF_CAP_PROBED | MF_CAP_SET_MERGE | MF_CAP_FREEZE)
 #define STOCK    (MF_CAP_PROBED | MF_CAP_BACKEND_MERGE)
 
@@ -84,52 +83,14 @@ test_mode_table(void)
     }
 }
 
-/* A host that merges and one function for each of its domains. */
-typedef struct {
-    MfConfig *config;
-    MfSnapshot *snapshot;
-    MfMemory *memory;
-    MfPlan *plan;
-} Scene;
-
-static void
-scene_open(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
-{
-    scene->config = mf_config_new();
-    scene->config->default_group = MF_DEFAULT_GROUP_SHARED;
-    scene->snapshot = mf_snapshot_new();
-    scene->snapshot->taken_usec = G_USEC_PER_SEC;
-    scene->snapshot->host.page_size_bytes = 4096;
-    scene->snapshot->host.mem_total_bytes = MF_U64(10000 * MIB);
-    scene->snapshot->host.mem_available_bytes = MF_U64(1500 * MIB);
-    scene->snapshot->host.run = MF_U64(1);
-    scene->memory = mf_memory_new();
-    scene->plan = NULL;
-}
-
-static void
-scene_close(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
-{
-    mf_plan_free(scene->plan);
-    mf_memory_free(scene->memory);
-    mf_snapshot_free(scene->snapshot);
-    mf_config_free(scene->config);
-}
-
 /* A domain that QEMU says is merged, in a state where it can be switched. */
 static MfDomain *
 add_domain(Scene *scene, const char *name, MfMerge merge)
 {
-    g_autofree char *uuid =
-        g_strdup_printf("00000000-0000-0000-0000-%012u", scene->snapshot->domains->len);
-    MfDomain *domain = mf_domain_new(uuid, name);
+    MfDomain *domain = scene_add(scene, name, ALL_CAPS);
 
     domain->policy->merge = merge;
-    domain->memory_kind = MF_MEMORY_ANONYMOUS;
-    domain->caps = ALL_CAPS;
-    domain->mode = MF_MODE_ON;
     domain->saved_bytes = MF_U64(0);
-    g_ptr_array_add(scene->snapshot->domains, domain);
     return domain;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Six facts of a domain's XML, as libvirt writes it and as nobody should. */
+/* Nine facts of a domain's XML, as libvirt writes it and as nobody should. */
 #include <string.h>
 
 #include "../../src/io/mf-domxml.h"
@@ -37,6 +37,44 @@ test_plain(void)
     g_assert_false(domxml->nosharepages);
     g_assert_cmpint(domxml->memory_kind, ==, MF_MEMORY_ANONYMOUS);
     g_assert_null(domxml->policy_xml);
+    g_assert_false(domxml->memory_bytes.known);
+}
+
+/* libvirt writes KiB; people write what they like, and libvirt scales it. */
+static void
+test_memory_bytes(void)
+{
+    static const struct {
+        const char *xml;
+        gboolean known;
+        guint64 bytes;
+    } cases[] = {
+        {DOMAIN("<memory unit='KiB'>65536</memory><currentMemory>1</currentMemory>"), TRUE,
+         1 << 26},
+        {DOMAIN("<memory>65536</memory>"), TRUE, 1 << 26},
+        {DOMAIN("<memory unit='MiB'> 64\n</memory>"), TRUE, 1 << 26},
+        {DOMAIN("<memory unit='M'>64</memory>"), TRUE, 1 << 26},
+        {DOMAIN("<memory unit='g'>1</memory>"), TRUE, 1 << 30},
+        {DOMAIN("<memory unit='MB'>2</memory>"), TRUE, 2000000},
+        {DOMAIN("<memory unit='b'>4096</memory>"), TRUE, 4096},
+        {DOMAIN("<memory unit='bytes'>4096</memory>"), TRUE, 4096},
+        {DOMAIN("<memory unit='TiB'>1</memory>"), TRUE, G_GUINT64_CONSTANT(1) << 40},
+        {DOMAIN("<memory unit='EiB'>99</memory>"), TRUE, G_MAXUINT64},
+        {DOMAIN("<memory unit='MiBs'>64</memory>"), FALSE, 0},
+        {DOMAIN("<memory unit=''>64</memory>"), FALSE, 0},
+        {DOMAIN("<memory unit='stone'>64</memory>"), FALSE, 0},
+        {DOMAIN("<memory>-1</memory>"), FALSE, 0},
+        {DOMAIN("<memory>64 MiB</memory>"), FALSE, 0},
+        {DOMAIN("<memory/>"), FALSE, 0},
+        {DOMAIN("<devices><memory model='dimm'>64</memory></devices>"), FALSE, 0},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        mf_test_case(cases[i].xml);
+        g_autoptr(MfDomxml) domxml = parse(cases[i].xml);
+        g_assert_cmpint(domxml->memory_bytes.known, ==, cases[i].known);
+        g_assert_cmpuint(domxml->memory_bytes.value, ==, cases[i].bytes);
+    }
 }
 
 /* What libvirt 9.0 makes of each was asked of its domxml-to-native. */
@@ -52,8 +90,8 @@ test_memory_kind(void)
         {BACKING("<access mode='shared'/>"), MF_MEMORY_SHARED},
         {BACKING("<access mode='private'/>"), MF_MEMORY_FILE},
         {BACKING("<source type='anonymous'/><access mode='shared'/>"), MF_MEMORY_SHARED},
-        {BACKING("<source type='memfd'/>"), MF_MEMORY_SHARED},
-        {BACKING("<source type='memfd'/><access mode='shared'/>"), MF_MEMORY_SHARED},
+        {BACKING("<source type='memfd'/>"), MF_MEMORY_MEMFD},
+        {BACKING("<source type='memfd'/><access mode='shared'/>"), MF_MEMORY_MEMFD},
         {BACKING("<source type='memfd'/><access mode='private'/>"), MF_MEMORY_FILE},
         {BACKING("<source type='file'/>"), MF_MEMORY_FILE},
         {BACKING("<source type='file'/><access mode='shared'/>"), MF_MEMORY_SHARED},
@@ -66,9 +104,10 @@ test_memory_kind(void)
         {CELLS("", CELL(" memAccess='private'")), MF_MEMORY_FILE},
         {CELLS("", CELL(" memAccess='shared'") CELL("")), MF_MEMORY_ANONYMOUS},
         {CELLS("", CELL(" memAccess='shared'") CELL(" memAccess='shared'")), MF_MEMORY_SHARED},
-        {CELLS("<source type='memfd'/>", CELL("")), MF_MEMORY_SHARED},
+        {CELLS("<source type='memfd'/>", CELL("")), MF_MEMORY_MEMFD},
         {CELLS("<source type='memfd'/>", CELL(" memAccess='private'")), MF_MEMORY_FILE},
         {CELLS("<access mode='shared'/>", CELL("")), MF_MEMORY_SHARED},
+        {CELLS("<source type='memfd'/>", CELL(" memAccess='shared'")), MF_MEMORY_MEMFD},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -209,12 +248,51 @@ test_bombs(void)
     mf_assert_error(error, MF_ERROR_INVALID, "domain XML, line 1");
 }
 
+/* What makes memory the guest's alone, or pins it. */
+static void
+test_hardware(void)
+{
+    static const struct {
+        const char *xml;
+        const char *security;
+        guint passthrough_count;
+    } cases[] = {
+        {DOMAIN(""), NULL, 0},
+        {DOMAIN("<devices/>"), NULL, 0},
+        {DOMAIN("<launchSecurity type='sev'><policy>0x3</policy></launchSecurity>"), "sev", 0},
+        {DOMAIN("<launchSecurity type='tdx'/>"), "tdx", 0},
+        {DOMAIN("<launchSecurity/>"), "unknown", 0},
+        {DOMAIN("<launchSecurity type='s&#233;v'/>"), "unknown", 0},
+        {DOMAIN("<launchSecurity type='a type that is longer than any that there is'/>"), "unknown",
+         0},
+        {DOMAIN("<devices><launchSecurity type='sev'/></devices>"), NULL, 0},
+        {DOMAIN("<devices><hostdev mode='subsystem' type='pci' managed='yes'/>"
+                "<hostdev mode='subsystem' type='usb'/><hostdev mode='subsystem' type='mdev'/>"
+                "<hostdev mode='subsystem' type='pci'/></devices>"),
+         NULL, 2},
+        {DOMAIN("<devices><interface type='hostdev'/><interface type='network'/>"
+                "<interface type='vdpa'/></devices>"),
+         NULL, 2},
+        {DOMAIN("<devices><disk type='nvme'/><disk type='file'/></devices>"), NULL, 1},
+        {DOMAIN("<hostdev type='pci'/>"), NULL, 0},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        mf_test_case(cases[i].xml);
+        g_autoptr(MfDomxml) domxml = parse(cases[i].xml);
+        g_assert_cmpstr(domxml->launch_security, ==, cases[i].security);
+        g_assert_cmpuint(domxml->passthrough_count, ==, cases[i].passthrough_count);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/domxml/plain", test_plain);
+    g_test_add_func("/domxml/memory-bytes", test_memory_bytes);
     g_test_add_func("/domxml/memory-kind", test_memory_kind);
+    g_test_add_func("/domxml/hardware", test_hardware);
     g_test_add_func("/domxml/nosharepages", test_nosharepages);
     g_test_add_func("/domxml/policy", test_policy);
     g_test_add_func("/domxml/policy-bad", test_policy_bad);

@@ -1,86 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Whether ksmd runs, how fast, and who else's knobs are left alone. */
-#include <string.h>
-
-#include "../../src/core/mf-decide.h"
-
-typedef struct {
-    MfConfig *config;
-    MfSnapshot *snapshot;
-    MfHost *host; /* of snapshot */
-    MfMemory *memory;
-    MfPlan *plan;
-    MfDomain *domain; /* one that can merge */
-} Scene;
-
-static void
-scene_open(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
-{
-    scene->config = mf_config_new();
-    scene->config->default_group = MF_DEFAULT_GROUP_SHARED;
-    scene->config->boost_cpu_budget_permyriad = scene->config->cpu_budget_permyriad;
-    scene->snapshot = mf_snapshot_new();
-    scene->snapshot->taken_usec = 100 * G_USEC_PER_SEC;
-    scene->host = &scene->snapshot->host;
-    scene->host->page_size_bytes = 4096;
-    scene->host->run = MF_U64(1);
-    scene->host->pages_to_scan_pages = MF_U64(2000);
-    scene->host->sleep_msec = MF_U64(20);
-    scene->host->use_zero_pages = MF_U64(0);
-    scene->host->smart_scan = MF_U64(0);
-    scene->host->advisor_mode = g_strdup("none");
-    scene->host->ksmd_cpu_usec = MF_U64(0);
-    scene->memory = mf_memory_new();
-    scene->plan = NULL;
-    scene->domain = mf_domain_new("00000000-0000-0000-0000-000000000001", "vm");
-    scene->domain->memory_kind = MF_MEMORY_ANONYMOUS;
-    scene->domain->caps = MF_CAP_PROBED | MF_CAP_SET_MERGE;
-    scene->domain->mode = MF_MODE_ON;
-    g_ptr_array_add(scene->snapshot->domains, scene->domain);
-}
-
-static void
-scene_close(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
-{
-    mf_plan_free(scene->plan);
-    mf_memory_free(scene->memory);
-    mf_snapshot_free(scene->snapshot);
-    mf_config_free(scene->config);
-}
-
-static void
-decide(Scene *scene)
-{
-    mf_plan_free(scene->plan);
-    scene->plan = mf_decide(scene->config, scene->snapshot, scene->memory);
-}
-
-/* Lets interval_msec go by in which ksmd used cpu_msec, and decides. */
-static void
-tick(Scene *scene, guint interval_msec, guint cpu_msec)
-{
-    scene->snapshot->taken_usec += (gint64)interval_msec * 1000;
-    scene->host->ksmd_cpu_usec.value += (guint64)cpu_msec * 1000;
-    decide(scene);
-}
-
-/* What the plan writes to a knob, or NULL.  Never what is there already. */
-static const char *
-written(const Scene *scene, MfKnob knob)
-{
-    const char *value = NULL;
-
-    for (guint i = 0; i < scene->plan->actions->len; i++) {
-        const MfAction *action = g_ptr_array_index(scene->plan->actions, i);
-        if (action->kind == MF_ACTION_KNOB && action->knob == knob) {
-            g_assert_null(value);
-            g_assert_cmpstr(action->from, !=, action->to);
-            g_assert_cmpuint(strlen(action->reason->text), >, 0);
-            value = action->to;
-        }
-    }
-    return value;
-}
+#include "governor-scene.h"
 
 static MfReasonCode
 host_reason(const Scene *scene)
@@ -182,6 +102,38 @@ test_stands_back(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpint(host_reason(scene), ==, MF_REASON_KSM_MISSING);
 }
 
+/* On a kernel with groups, whoever leaves the knobs alone hears what that costs. */
+static void
+test_tells_of_newcomers(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const struct {
+        const char *group_default;
+        gboolean manage;
+        gboolean told;
+    } cases[] = {
+        {NULL, FALSE, FALSE},
+        {"isolated", FALSE, FALSE},
+        {"shared", FALSE, TRUE},
+        {"shared", TRUE, FALSE},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        gboolean told = FALSE;
+
+        g_test_message("case %u", i);
+        g_free(scene->host->group_default);
+        scene->host->group_default = g_strdup(cases[i].group_default);
+        scene->config->manage = cases[i].manage;
+        decide(scene);
+        for (guint k = 0; k < scene->plan->host_reasons->len; k++) {
+            const MfReason *reason = g_ptr_array_index(scene->plan->host_reasons, k);
+            told |= reason->code == MF_REASON_NEWCOMERS_MERGE && reason->remedy != NULL;
+        }
+        g_assert_cmpint(told, ==, cases[i].told);
+        g_assert_cmpstr(written(scene, MF_KNOB_GROUP_DEFAULT), ==, i == 3 ? "isolated" : NULL);
+    }
+}
+
 /* Standing back from the knobs does not mean to let a domain merge that must not. */
 static void
 test_stands_back_from_knobs_only(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
@@ -216,6 +168,25 @@ test_holds(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     mf_memory_release(scene->memory, "A");
     decide(scene);
     g_assert_cmpint(host_reason(scene), ==, MF_REASON_DOMAINS);
+}
+
+/* An audit has ksmd wait, but for paused domains that wait for what it merges. */
+static void
+test_waits_for_audit(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    scene->memory->audit_end_usec = scene->snapshot->taken_usec + 5000000;
+    decide(scene);
+    g_assert_cmpstr(written(scene, MF_KNOB_RUN), ==, "0");
+    g_assert_cmpint(host_reason(scene), ==, MF_REASON_AUDIT_HOLD);
+
+    scene->host->run = MF_U64(0);
+    tick(scene, 5000, 0);
+    g_assert_cmpstr(written(scene, MF_KNOB_RUN), ==, "1");
+
+    scene->memory->audit_end_usec = G_MAXINT64;
+    mf_storm_owe(&scene->memory->storm, "AAAAAAAA-0000-0000-0000-000000000000", TRUE, 0);
+    decide(scene);
+    g_assert_cmpstr(written(scene, MF_KNOB_RUN), ==, "1");
 }
 
 /* The budget is 10 % of a CPU; the rate is 2000 pages before each step. */
@@ -365,6 +336,56 @@ test_smart_scan(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     check_setting(scene, MF_KNOB_SMART_SCAN, &scene->host->smart_scan, &scene->config->smart_scan);
 }
 
+/* What only our kernel has: a limit of its own, and the index while nothing is merged. */
+static void
+test_our_kernel(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    decide(scene);
+    g_assert_null(written(scene, MF_KNOB_CPU_MAX));
+    g_assert_null(written(scene, MF_KNOB_INDEX));
+    g_assert_null(written(scene, MF_KNOB_SKIP_UNWRITTEN));
+    scene->domain->policy->boost = TRUE;
+    decide(scene);
+    g_assert_null(written(scene, MF_KNOB_BOOST_NEW));
+
+    scene->host->boost_new_msec = MF_U64(0);
+    decide(scene);
+    g_assert_cmpstr(written(scene, MF_KNOB_BOOST_NEW), ==, "60000");
+    scene->host->boost_new_msec = MF_U64(60000);
+    decide(scene);
+    g_assert_null(written(scene, MF_KNOB_BOOST_NEW));
+    scene->domain->policy->boost = FALSE;
+    decide(scene);
+    g_assert_cmpstr(written(scene, MF_KNOB_BOOST_NEW), ==, "0");
+
+    scene->host->cpu_max_permyriad = MF_U64(10000);
+    scene->host->skip_unwritten = MF_U64(0);
+    scene->host->index = g_strdup("contents");
+    scene->host->pages_shared_pages = MF_U64(0);
+    decide(scene);
+    g_assert_cmpstr(written(scene, MF_KNOB_CPU_MAX), ==, "1000");
+    g_assert_cmpstr(written(scene, MF_KNOB_INDEX), ==, "checksum");
+    g_assert_cmpstr(written(scene, MF_KNOB_SKIP_UNWRITTEN), ==, "8");
+
+    scene->host->pages_shared_pages = MF_U64(1);
+    decide(scene);
+    g_assert_null(written(scene, MF_KNOB_INDEX));
+    scene->host->pages_shared_pages = MF_U64_ABSENT;
+    decide(scene);
+    g_assert_null(written(scene, MF_KNOB_INDEX));
+
+    scene->host->pages_shared_pages = MF_U64(0);
+    scene->config->index = MF_INDEX_KEEP;
+    decide(scene);
+    g_assert_null(written(scene, MF_KNOB_INDEX));
+
+    scene->host->cpu_max_permyriad = MF_U64(1000);
+    scene->host->skip_unwritten = MF_U64(8);
+    decide(scene);
+    g_assert_null(written(scene, MF_KNOB_CPU_MAX));
+    g_assert_null(written(scene, MF_KNOB_SKIP_UNWRITTEN));
+}
+
 /* A QEMU that can't be switched and was started without merging gives ksmd no work. */
 static void
 test_unswitchable(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
@@ -424,7 +445,9 @@ main(int argc, char **argv)
     ADD("stops", test_stops);
     ADD("stands-back", test_stands_back);
     ADD("stands-back-from-knobs-only", test_stands_back_from_knobs_only);
+    ADD("tells-of-newcomers", test_tells_of_newcomers);
     ADD("holds", test_holds);
+    ADD("waits-for-audit", test_waits_for_audit);
     ADD("budget", test_budget);
     ADD("rate-limits", test_rate_limits);
     ADD("unknown-cpu", test_unknown_cpu);
@@ -432,6 +455,7 @@ main(int argc, char **argv)
     ADD("converges", test_converges);
     ADD("zero-pages", test_zero_pages);
     ADD("smart-scan", test_smart_scan);
+    ADD("our-kernel", test_our_kernel);
     ADD("unswitchable", test_unswitchable);
     ADD("copied-memory", test_copied_memory);
     return g_test_run();

@@ -25,7 +25,7 @@ test_args_of_libvirt(void)
     g_autoptr(GError) error = NULL;
     MfHookArgs args;
 
-    g_assert_true(mf_hook_args_parse(5, argv, "/default", &args, &error));
+    g_assert_true(mf_hook_args_parse(5, argv, "/default", "/conf", &args, &error));
     g_assert_no_error(error);
     g_assert_cmpstr(args.name, ==, "vm1");
     g_assert_cmpstr(args.operation, ==, "release");
@@ -33,7 +33,7 @@ test_args_of_libvirt(void)
     g_assert_cmpstr(args.extra, ==, "shutdown");
     g_assert_cmpstr(args.socket_path, ==, "/default");
 
-    g_assert_true(mf_hook_args_parse(3, argv, "/default", &args, &error));
+    g_assert_true(mf_hook_args_parse(3, argv, "/default", "/conf", &args, &error));
     g_assert_cmpstr(args.suboperation, ==, "-");
     g_assert_cmpstr(args.extra, ==, "-");
 }
@@ -46,12 +46,20 @@ test_args_with_socket(void)
     g_autoptr(GError) error = NULL;
     MfHookArgs args;
 
-    g_assert_true(mf_hook_args_parse(7, argv, "/default", &args, &error));
+    g_assert_true(mf_hook_args_parse(7, argv, "/default", "/conf", &args, &error));
     g_assert_cmpstr(args.socket_path, ==, "/x");
     g_assert_cmpstr(args.name, ==, "vm1");
     g_assert_cmpstr(args.operation, ==, "start");
+    g_assert_cmpstr(args.config_path, ==, "/conf");
 
-    g_assert_true(mf_hook_args_parse(5, domain, "/default", &args, &error));
+    char *both[] = {"hook", "--socket", "/x", "--config", "/c", "vm1", "start", "begin", "-", NULL};
+    g_assert_true(mf_hook_args_parse(9, both, "/default", "/conf", &args, &error));
+    g_assert_cmpstr(args.socket_path, ==, "/x");
+    g_assert_cmpstr(args.config_path, ==, "/c");
+    g_assert_cmpstr(args.name, ==, "vm1");
+    g_assert_cmpstr(args.extra, ==, "-");
+
+    g_assert_true(mf_hook_args_parse(5, domain, "/default", "/conf", &args, &error));
     g_assert_cmpstr(args.socket_path, ==, "/default");
     g_assert_cmpstr(args.name, ==, "--socket");
 }
@@ -65,7 +73,7 @@ test_args_missing(void)
         g_autoptr(GError) error = NULL;
         MfHookArgs args = {.name = "untouched"};
 
-        g_assert_false(mf_hook_args_parse(argc, argv, "/default", &args, &error));
+        g_assert_false(mf_hook_args_parse(argc, argv, "/default", "/conf", &args, &error));
         g_assert_true(mf_error_is_invalid(error));
         g_assert_cmpstr(args.name, ==, "untouched");
     }
@@ -80,9 +88,11 @@ test_operations(void)
 
     for (gsize i = 0; i < G_N_ELEMENTS(told); i++) {
         g_assert_true(mf_hook_operation_is_forwarded(told[i]));
+        g_assert_cmpint(mf_hook_operation_may_refuse(told[i]), ==, i == 0);
     }
     for (gsize i = 0; i < G_N_ELEMENTS(untold); i++) {
         g_assert_false(mf_hook_operation_is_forwarded(untold[i]));
+        g_assert_false(mf_hook_operation_may_refuse(untold[i]));
     }
 }
 
@@ -104,11 +114,20 @@ test_message(void)
                     "\"-\",\"name\":\"a\\\"b\\\\c\\n\\t\\u0001\\u007f\xc3\xbc\",\"uuid\":\"" UUID
                     "\",\"nosharepages\":true,\"memory\":\"shared\"}\n");
 
-    domxml = (MfDomxml){.name = "vm1", .uuid = UUID, .policy_xml = "<policy merge='on'/>"};
+    domxml = (MfDomxml){.name = "vm1",
+                        .uuid = UUID,
+                        .memory_bytes = MF_U64(G_GUINT64_CONSTANT(5) << 30),
+                        .policy_xml = "<policy merge='on'/>"};
     with_policy = mf_hook_message_new(&args, &domxml, &error);
     g_assert_no_error(error);
     g_assert_true(g_str_has_suffix(with_policy, ",\"policy\":\"<policy merge='on'/>\"}\n"));
-    g_assert_nonnull(strstr(with_policy, "\"nosharepages\":false,\"memory\":\"unknown\""));
+    g_assert_nonnull(strstr(with_policy, "\"nosharepages\":false,\"memory\":\"unknown\","
+                                         "\"memory_bytes\":5368709120,"));
+
+    /* More than a JSON reader's integer holds is no size of a host's. */
+    domxml.memory_bytes = MF_U64(G_MAXUINT64);
+    g_autofree char *without = mf_hook_message_new(&args, &domxml, &error);
+    g_assert_null(strstr(without, "memory_bytes"));
 }
 
 /* A cut never leaves half a character, which would be no JSON. */
@@ -166,6 +185,9 @@ test_answers(void)
         {"{\"ok\":false,\"error\":\"a\\\"}", "not understood", TRUE},
         {"{\"ok\":false,\"error\":\"a\\nb\\u001b\"}", "says: a?b", FALSE},
         {"{\"ok\":false}", "not understood", TRUE},
+        {"{\"ok\":false,\"refused\":\"a\\\"}", "not understood", TRUE},
+        {"{\"ok\":false,\"refused\":true}", "not understood", TRUE},
+        {"{\"refused\":\"a\"}", "not understood", TRUE},
         {"", "(empty)", TRUE},
         {"\n", "(empty)", TRUE},
         {"HTTP/1.1 400", "HTTP/1.1 400", TRUE},
@@ -174,13 +196,38 @@ test_answers(void)
 
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) error = NULL;
-        gboolean ok = mf_hook_answer_check(cases[i].line, strlen(cases[i].line), &error);
+        char *found = (char *)"untouched";
+        gboolean ok = mf_hook_answer_check(cases[i].line, strlen(cases[i].line), &found, &error);
 
         g_assert_cmpint(ok, ==, cases[i].error == NULL);
+        g_assert_null(found);
         if (!ok) {
             g_assert_nonnull(strstr(error->message, cases[i].error));
             g_assert_cmpint(mf_error_is_invalid(error), ==, cases[i].invalid);
         }
+    }
+}
+
+/* A refusal is an answer, not an error. */
+static void
+test_refusals(void)
+{
+    static const struct {
+        const char *line;
+        const char *refusal;
+    } cases[] = {
+        {"{\"ok\":false,\"refused\":\"no \\\"vm1\\\"\\n\"}\n", "no \"vm1\"?"},
+        {"{\"ok\":false,\"refused\":\"b\xc3\xbcro\"}", "b\xc3\xbcro"},
+        {"{\"ok\":false,\"refused\":\"\"}", ""},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *refusal = NULL;
+
+        g_assert_true(mf_hook_answer_check(cases[i].line, strlen(cases[i].line), &refusal, &error));
+        g_assert_no_error(error);
+        g_assert_cmpstr(refusal, ==, cases[i].refusal);
     }
 }
 
@@ -196,5 +243,6 @@ main(int argc, char **argv)
     g_test_add_func("/hook-args/message-cut", test_message_is_cut_between_characters);
     g_test_add_func("/hook-args/message-too-long", test_message_too_long);
     g_test_add_func("/hook-args/answers", test_answers);
+    g_test_add_func("/hook-args/refusals", test_refusals);
     return g_test_run();
 }

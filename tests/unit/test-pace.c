@@ -7,6 +7,7 @@
 
 #define PAGE_BYTES 4096
 #define COST_NSEC  2000
+#define TICK_USEC  10000
 
 /* ksmd and its memory: a page is merged in the second sweep over it that finds it unchanged. */
 typedef struct {
@@ -19,6 +20,7 @@ typedef struct {
     guint64 equal_pages; /* of them, to be merged */
     guint64 at_page;     /* of the present sweep */
     guint64 seen_pages;  /* by an ended sweep, and so to be merged by the present one */
+    guint64 cpu_usec;    /* of ksmd; the host tells it in ticks */
 } Model;
 
 static MfDomain *
@@ -59,6 +61,7 @@ model_open(Model *model, gconstpointer unused G_GNUC_UNUSED)
         .pages_shared_pages = MF_U64(0),
         .pages_sharing_pages = MF_U64(0),
         .pages_unshared_pages = MF_U64(0),
+        .pages_volatile_pages = MF_U64(0),
         .pages_scanned_pages = MF_U64(0),
         .full_scans_count = MF_U64(0),
         .ksmd_cpu_usec = MF_U64(0),
@@ -86,9 +89,10 @@ scan(Model *model, guint64 pages)
         guint64 reach = MIN(model->at_page + step, MIN(model->seen_pages, model->equal_pages));
 
         host->pages_sharing_pages.value = MAX(host->pages_sharing_pages.value, reach);
-        host->pages_unshared_pages.value = model->all_pages - host->pages_sharing_pages.value;
-        host->saved_bytes.value = host->pages_sharing_pages.value * PAGE_BYTES;
         model->at_page += step;
+        host->pages_unshared_pages.value =
+            MAX(model->seen_pages, model->at_page) - host->pages_sharing_pages.value;
+        host->saved_bytes.value = host->pages_sharing_pages.value * PAGE_BYTES;
         pages -= step;
         if (model->at_page == model->all_pages) {
             model->at_page = 0;
@@ -127,7 +131,8 @@ tick(Model *model)
         guint64 batch_usec = batch_pages * COST_NSEC / 1000;
         guint64 batches = 2 * G_USEC_PER_SEC / (batch_usec + host->sleep_msec.value * 1000);
 
-        host->ksmd_cpu_usec.value += batches * batch_usec;
+        model->cpu_usec += batches * batch_usec;
+        host->ksmd_cpu_usec.value = model->cpu_usec / TICK_USEC * TICK_USEC;
         scan(model, batches * batch_pages);
     }
     model->snapshot->taken_usec += 2 * G_USEC_PER_SEC;
@@ -159,13 +164,12 @@ run_to_rest(Model *model, guint max_ticks)
 static guint64
 cpu_permyriad_of(Model *model, guint ticks)
 {
-    guint64 before_usec = model->host->ksmd_cpu_usec.value;
+    guint64 before_usec = model->cpu_usec;
 
     for (guint i = 0; i < ticks; i++) {
         tick(model);
     }
-    return mf_mul_div(model->host->ksmd_cpu_usec.value - before_usec, MF_PERMYRIAD,
-                      ticks * 2 * G_USEC_PER_SEC);
+    return mf_mul_div(model->cpu_usec - before_usec, MF_PERMYRIAD, ticks * 2 * G_USEC_PER_SEC);
 }
 
 static void
@@ -188,6 +192,79 @@ test_merges_and_rests(Model *model, gconstpointer unused G_GNUC_UNUSED)
     cpu_permyriad_of(model, 5);
     g_assert_cmpuint(cpu_permyriad_of(model, 200), <=, 60);
     g_assert_cmpint(model->memory->pacing.pace, ==, MF_PACE_REST);
+}
+
+/* 512 MiB could be swept sixty times until it may rest: a few looks tell all. */
+static void
+test_small_memory_is_looked_at_seldom(Model *model, gconstpointer unused G_GNUC_UNUSED)
+{
+    const guint64 pages = 1 << 17;
+
+    add_domain(model, "small", pages, pages / 2);
+    for (guint i = 0; i < 3; i++) {
+        tick(model);
+    }
+    g_assert_cmpuint(model->host->saved_bytes.value, ==, pages / 2 * PAGE_BYTES);
+    run_to_rest(model, 12);
+    g_test_message("looks: %.1f", (double)model->host->pages_scanned_pages.value / (double)pages);
+    g_assert_cmpuint(model->host->pages_scanned_pages.value, <=, 8 * pages);
+
+    /* At rest it is swept every 200 s; a tick of CPU time that falls into an interval, or does not,
+     * changes nothing. */
+    tick(model);
+    guint64 rate_pages = model->host->pages_to_scan_pages.value;
+    guint64 before_pages = model->host->pages_scanned_pages.value;
+    for (guint i = 0; i < 100; i++) {
+        tick(model);
+        g_assert_cmpuint(model->host->pages_to_scan_pages.value, >=, rate_pages / 2);
+        g_assert_cmpuint(model->host->pages_to_scan_pages.value, <=, rate_pages * 2);
+    }
+    guint64 scanned_pages = model->host->pages_scanned_pages.value - before_pages;
+    g_assert_cmpuint(scanned_pages, >=, pages * 7 / 10);
+    g_assert_cmpuint(scanned_pages, <=, pages * 13 / 10);
+}
+
+/* While a guest fills its memory it is swept when enough of it is new, and soon after the end all
+ * of it is merged. */
+static void
+test_growing_memory(Model *model, gconstpointer unused G_GNUC_UNUSED)
+{
+    const guint64 step_pages = 1 << 16;
+    const guint steps = 10;
+    MfDomain *domain = add_domain(model, "boots", 0, 0);
+
+    tick(model);
+    for (guint i = 0; i < steps; i++) {
+        model->all_pages += step_pages;
+        model->equal_pages += step_pages;
+        tick(model);
+        /* Nobody tells of the first of it but ksmd, who has met it soon. */
+        g_assert_true(i == 0 || model->seen_pages >= step_pages);
+    }
+    g_assert_cmpint(model->memory->pacing.pace, ==, MF_PACE_BOOST);
+    guint64 looks_pages = model->host->pages_scanned_pages.value;
+    g_test_message("looks: %.1f", (double)looks_pages / (double)(steps * step_pages));
+    g_assert_cmpuint(looks_pages, <=, 6 * steps * step_pages);
+
+    domain->resident_bytes = MF_U64(steps * step_pages * PAGE_BYTES);
+    for (guint i = 0; i < 6; i++) {
+        tick(model);
+    }
+    g_assert_cmpuint(model->host->saved_bytes.value, ==, steps * step_pages * PAGE_BYTES);
+}
+
+/* Where nobody tells how large the memory is, the budget alone decides. */
+static void
+test_unknown_size(Model *model, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *domain = add_domain(model, "small", 1 << 17, 1 << 16);
+
+    domain->resident_bytes = MF_U64_ABSENT;
+    model->host->pages_volatile_pages = MF_U64_ABSENT;
+    cpu_permyriad_of(model, 3);
+    guint64 used_permyriad = cpu_permyriad_of(model, 3);
+    g_assert_cmpuint(used_permyriad, >=, 7200);
+    g_assert_cmpuint(used_permyriad, <=, 8800);
 }
 
 /* The boost takes its share of the CPU, whatever a page costs, and no more. */
@@ -260,6 +337,23 @@ test_wakes(Model *model, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpint(pace_reason(model)->code, ==, MF_REASON_RESTING);
 }
 
+/* Who is paused goes on when merging has made room, so ksmd does not rest. */
+static void
+test_is_waited_for(Model *model, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *domain = add_domain(model, "paused", 1 << 18, 1 << 17);
+
+    run_to_rest(model, 30);
+    mf_storm_owe(&model->memory->storm, domain->uuid, TRUE, NULL);
+    for (guint i = 0; i < 30; i++) {
+        tick(model);
+        g_assert_cmpint(pace_reason(model)->code, ==, MF_REASON_STEADY);
+        g_assert_nonnull(strstr(pace_reason(model)->text, "paused domains wait"));
+    }
+    mf_storm_forget(&model->memory->storm, domain->uuid);
+    run_to_rest(model, 12);
+}
+
 /* Once for each time that memory gets short. */
 static void
 test_wakes_under_pressure(Model *model, gconstpointer unused G_GNUC_UNUSED)
@@ -327,6 +421,36 @@ test_wakes_by_what_it_finds(Model *model, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpuint(model->host->saved_bytes.value, ==, (guint64)(1 << 18) * PAGE_BYTES);
 }
 
+/* Accounts take a twentieth of a CPU at most, and at rest no more than ksmd, but for hosts where
+ * that would be more than two minutes apart. */
+static void
+test_accounts(Model *model, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const struct {
+        MfPace pace;
+        guint rest_permyriad;
+        gint64 cost_msec;
+        gint64 wait_msec;
+    } cases[] = {{MF_PACE_STEADY, 50, 0, 10000},     {MF_PACE_STEADY, 50, 500, 10000},
+                 {MF_PACE_STEADY, 50, 501, 10020},   {MF_PACE_BOOST, 50, 2000, 40000},
+                 {MF_PACE_REST, 50, -1, 20000},      {MF_PACE_REST, 50, 100, 20000},
+                 {MF_PACE_REST, 50, 101, 20200},     {MF_PACE_REST, 50, 599, 119800},
+                 {MF_PACE_REST, 50, 601, 120000},    {MF_PACE_REST, 50, 6001, 120020},
+                 {MF_PACE_REST, 1, 10, 100000},      {MF_PACE_REST, 1000, 900, 20000},
+                 {MF_PACE_REST, 10000, 5000, 100000}};
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        model->config->rest_cpu_budget_permyriad = cases[i].rest_permyriad;
+        g_test_message("row %u", i);
+        g_assert_cmpint(
+            mf_pace_accounts_wait_usec(model->config, cases[i].pace, cases[i].cost_msec * 1000), ==,
+            cases[i].wait_msec * 1000);
+    }
+    model->config->accounting_interval_msec = 300000;
+    g_assert_cmpint(mf_pace_accounts_wait_usec(model->config, MF_PACE_REST, 1000), ==,
+                    600 * G_USEC_PER_SEC);
+}
+
 /* What can't be read lets nothing happen. */
 static void
 test_unknown(Model *model, gconstpointer unused G_GNUC_UNUSED)
@@ -347,11 +471,16 @@ main(int argc, char **argv)
         void (*run)(Model *model, gconstpointer unused);
     } tests[] = {
         {"/pace/merges-and-rests", test_merges_and_rests},
+        {"/pace/small-memory", test_small_memory_is_looked_at_seldom},
+        {"/pace/growing-memory", test_growing_memory},
+        {"/pace/unknown-size", test_unknown_size},
         {"/pace/boost-keeps-its-budget", test_boost_keeps_its_budget},
         {"/pace/budgets-are-in-order", test_budgets_are_in_order},
         {"/pace/wakes", test_wakes},
+        {"/pace/is-waited-for", test_is_waited_for},
         {"/pace/wakes-under-pressure", test_wakes_under_pressure},
         {"/pace/wakes-by-what-it-finds", test_wakes_by_what_it_finds},
+        {"/pace/accounts", test_accounts},
         {"/pace/unknown", test_unknown},
     };
 

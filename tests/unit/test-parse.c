@@ -27,7 +27,7 @@ test_numbers(void)
         {"-9223372036854775808", FALSE, 0, TRUE, G_MININT64},
         {"-9223372036854775809", FALSE, 0, FALSE, 0},
         {"-1", FALSE, 0, TRUE, -1},
-        {"-0", FALSE, 0, TRUE, 0},
+        {"-0", FALSE, 0, FALSE, 0},
         {"--1", FALSE, 0, FALSE, 0},
         {"+1", FALSE, 0, FALSE, 0},
         {"1 2", FALSE, 0, FALSE, 0},
@@ -83,6 +83,7 @@ test_meminfo(void)
     g_assert_cmpuint(host.mem_available_bytes.value, >, 0);
     g_assert_true(host.swap_free_bytes.known);
     g_assert_cmpuint(host.swap_free_bytes.value, ==, 0);
+    g_assert_false(host.hardware_corrupted_bytes.known);
 }
 
 static void
@@ -163,6 +164,27 @@ test_meminfo_odd(void)
 }
 
 static void
+test_vmstat(void)
+{
+    static const char text[] = "nr_free_pages 77\ncow_ksm 12\nksm_swpin_copy 3\nswap_ra 1 2\n";
+    static const char *const bad[] = {"cow_ksm\n", "cow_ksm 1 2\n", "ksm_swpin_copy -1\n"};
+    g_autoptr(MfSnapshot) snapshot = mf_snapshot_new();
+    MfHost *host = &snapshot->host;
+
+    g_assert_true(mf_parse_vmstat(text, strlen(text), host, NULL));
+    g_assert_cmpuint(host->cow_breaks_count.value, ==, 12);
+    g_assert_cmpuint(host->swap_in_copies_count.value, ==, 3);
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_false(mf_parse_vmstat(bad[i], strlen(bad[i]), host, &error));
+        mf_assert_error(error, MF_ERROR_INVALID, "vmstat");
+        g_assert_cmpuint(host->cow_breaks_count.value, ==, 12);
+    }
+    g_assert_true(mf_parse_vmstat("", 0, host, NULL));
+    g_assert_false(host->cow_breaks_count.known || host->swap_in_copies_count.known);
+}
+
+static void
 test_ksm_stat(void)
 {
     static const char *const names[] = {"ksm_stat-6.18", "ksm_stat-6.12"};
@@ -213,6 +235,13 @@ test_ksm_stat_odd(void)
     g_assert_true(mf_parse_ksm_stat("ksm_process_profit -4096", 24, &stat, NULL));
     g_assert_cmpint(stat.profit_bytes.value, ==, -4096);
     g_assert_false(stat.rmap_items_pages.known);
+    g_assert_false(stat.cow_breaks_count.known);
+
+    static const char ours[] = "ksm_cow_breaks 5\nksm_swpin_copies 6\nksm_pages_scanned 7\n";
+    g_assert_true(mf_parse_ksm_stat(ours, strlen(ours), &stat, NULL));
+    g_assert_cmpuint(stat.cow_breaks_count.value, ==, 5);
+    g_assert_cmpuint(stat.swap_in_copies_count.value, ==, 6);
+    g_assert_cmpuint(stat.scanned_pages.value, ==, 7);
 }
 
 /* Sums taken from the file by another program. */
@@ -443,6 +472,7 @@ main(int argc, char **argv)
     g_test_add_func("/parse/meminfo", test_meminfo);
     g_test_add_func("/parse/pressure", test_pressure);
     g_test_add_func("/parse/meminfo-odd", test_meminfo_odd);
+    g_test_add_func("/parse/vmstat", test_vmstat);
     g_test_add_func("/parse/ksm-stat", test_ksm_stat);
     g_test_add_func("/parse/ksm-stat-odd", test_ksm_stat_odd);
     g_test_add_func("/parse/smaps", test_smaps);

@@ -41,10 +41,16 @@ test_defaults(void)
     memset(base, 0xff, G_STRUCT_OFFSET(MfConfig, libvirt_uri));
     shipped = mf_config_apply(base, text, strlen(text), path, &error);
     g_assert_no_error(error);
-    g_assert_cmpuint(n_keys, ==, 18);
+    g_assert_cmpuint(n_keys, ==, 26);
     g_assert_cmpint(shipped->default_group, ==, defaults->default_group);
     g_assert_cmpuint(shipped->coverage_permyriad, ==, defaults->coverage_permyriad);
     g_assert_cmpuint(shipped->reserve_permyriad, ==, defaults->reserve_permyriad);
+    g_assert_cmpint(shipped->admission, ==, defaults->admission);
+    g_assert_cmpint(shipped->admission_refuses, ==, defaults->admission_refuses);
+    g_assert_cmpuint(shipped->storm_horizon_msec, ==, defaults->storm_horizon_msec);
+    g_assert_cmpint(shipped->storm_reclaim, ==, defaults->storm_reclaim);
+    g_assert_cmpint(shipped->storm_balloon, ==, defaults->storm_balloon);
+    g_assert_cmpint(shipped->storm_suspend, ==, defaults->storm_suspend);
     g_assert_cmpint(shipped->manage, ==, defaults->manage);
     g_assert_cmpuint(shipped->cpu_budget_permyriad, ==, defaults->cpu_budget_permyriad);
     g_assert_cmpuint(shipped->boost_cpu_budget_permyriad, ==, defaults->boost_cpu_budget_permyriad);
@@ -56,6 +62,8 @@ test_defaults(void)
     g_assert_cmpuint(shipped->max_pages_to_scan_pages, ==, defaults->max_pages_to_scan_pages);
     g_assert_cmpuint(shipped->sleep_msec, ==, defaults->sleep_msec);
     g_assert_cmpint(shipped->use_zero_pages, ==, defaults->use_zero_pages);
+    g_assert_cmpint(shipped->index, ==, defaults->index);
+    g_assert_cmpuint(shipped->skip_unwritten_count, ==, defaults->skip_unwritten_count);
     g_assert_cmpint(shipped->smart_scan, ==, defaults->smart_scan);
     g_assert_cmpuint(shipped->tick_msec, ==, defaults->tick_msec);
     g_assert_cmpuint(shipped->accounting_interval_msec, ==, defaults->accounting_interval_msec);

@@ -18,7 +18,7 @@ test_names(void)
         g_assert_true(mf_mode_from_string(mf_mode_to_string(i), &mode));
         g_assert_cmpint(mode, ==, i);
     }
-    for (int i = MF_MEMORY_UNKNOWN; i <= MF_MEMORY_FILE; i++) {
+    for (int i = MF_MEMORY_UNKNOWN; i <= MF_MEMORY_MEMFD; i++) {
         MfMemoryKind kind = MF_MEMORY_UNKNOWN;
         g_assert_true(mf_memory_kind_from_string(mf_memory_kind_to_string(i), &kind));
         g_assert_cmpint(kind, ==, i);

@@ -77,7 +77,8 @@ def counts(found):
 
 
 def command_of(job):
-    return ["./ksmbench", job.case.program, str(job.pages), str(job.case.passes), *plan.knobs_of(job.case, job.variant)]
+    passes = plan.passes_of(job.case, job.variant)
+    return ["./ksmbench", job.case.program, str(job.pages), str(passes), *plan.knobs_of(job.case, job.variant)]
 
 
 def in_tcg(kernel, memory_mib, command, files, cmdline=()):

@@ -14,10 +14,12 @@ PLATFORMS = UML, TCG = "uml", "tcg"
 
 
 class Variant(NamedTuple):
-    """A kernel, "stock" or "patched", and what is written to ksmd's files before a case."""
+    """A kernel, "stock" or "patched", what is written to ksmd's files before a case, and how many passes more than
+    the case's are made."""
     name: str
     kernel: str
     knobs: tuple
+    more_passes: int = 0
 
 
 class Case(NamedTuple):
@@ -37,11 +39,12 @@ class Job(NamedTuple):
     pages: int
 
 
+# Where few pages of a pass are looked at, and a boot's seed says which, three late passes tell little of the next boot.
 VARIANTS = (
     Variant(STOCK, "stock", ()),
     Variant("default", "patched", ()),
     Variant("checksum", "patched", ("index=checksum",)),
-    Variant("unwritten", "patched", ("index=checksum", "skip_unwritten=256")),
+    Variant("unwritten", "patched", ("index=checksum", "skip_unwritten=256"), more_passes=18),
 )
 
 CASES = (
@@ -92,6 +95,10 @@ def add_choices(parser, cases):
 
 def knobs_of(case, variant):
     return (*case.knobs, *variant.knobs, *(case.extra if variant.knobs else ()))
+
+
+def passes_of(case, variant):
+    return case.passes + variant.more_passes
 
 
 def jobs(size, platforms=PLATFORMS, cases=(), variants=(), pages=()):

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the choices of who gives way share: mf-storm-victims.c has them all, mf-storm-balloons.c
+ * those about balloons, mf-storm-resume.c who may go on. */
+#pragma once
+
+#include "mf-storm.h"
+
+/* Less is not worth a call. */
+#define MF_STORM_RELIEF_MIN_BYTES (1024 * 1024)
+/* Nobody counts on what was asked for after that. */
+#define MF_STORM_OVERDUE_USEC (5 * G_USEC_PER_SEC)
+
+/* The remedy for who gives way in a storm. */
+#define MF_STORM_GIVES_WAY_REMEDY "raise its priority to have others give way first"
+
+typedef struct {
+    const MfDomain *domain;
+    MfVictim *victim;
+    MfVerdict *verdict;
+} MfCandidate;
+
+/* Not under way, and no wait after a failure. */
+gboolean mf_storm_may_be_asked(const MfErrand *errand, gint64 now_usec);
+
+/* Adds an action and tells the verdict; takes reason. */
+void mf_storm_act(MfPlan *plan, const MfCandidate *candidate, MfActionKind kind, guint64 bytes,
+                  gint64 now_usec, MfReason *reason);
+
+/* What must be at hand for somebody to take so much. */
+guint64 mf_storm_room_bytes(guint64 need_bytes);
+gboolean mf_storm_is_room_for(const MfStorm *storm, MfU64 need);
+
+/* candidates: of MfCandidate, who gives way first comes first. */
+void mf_storm_plan_balloons(const MfSnapshot *snapshot, const MfStorm *storm,
+                            const GArray *candidates, MfPlan *plan);
+void mf_storm_plan_deflation(const MfSnapshot *snapshot, const MfStorm *storm,
+                             const GArray *candidates, MfPlan *plan);
+void mf_storm_plan_resumption(const MfSnapshot *snapshot, const MfStorm *storm,
+                              const GArray *candidates, MfPlan *plan);

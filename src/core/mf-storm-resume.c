@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Those that memfold paused in a storm: when they go on, and what is missing until then. */
+#include "mf-storm-private.h"
+
+#include "mf-units.h"
+
+#define MIB         (G_GUINT64_CONSTANT(1) << 20)
+#define SETTLE_USEC (5 * G_USEC_PER_SEC) /* before the next domain may go on */
+#define ROOM_NUM    5 /* a domain goes on when there is so much more than it may take */
+#define ROOM_DEN    4
+
+/* Rounded up, so that it is enough. */
+static guint64
+whole_mib(guint64 bytes)
+{
+    return bytes / MIB + (bytes % MIB > 0);
+}
+
+/* What the host may have to give when this domain writes to all of its merged memory. */
+static MfU64
+need_of(const MfDomain *domain, const MfHost *host)
+{
+    if (domain->merged_bytes.known) {
+        return MF_U64(mf_add_sat(domain->merged_bytes.value,
+                                 domain->zero_bytes.known ? domain->zero_bytes.value : 0));
+    }
+    return host->saved_bytes;
+}
+
+guint64
+mf_storm_room_bytes(guint64 need_bytes)
+{
+    return mf_mul_div(need_bytes, ROOM_NUM, ROOM_DEN);
+}
+
+gboolean
+mf_storm_is_room_for(const MfStorm *storm, MfU64 need)
+{
+    return need.known && storm->headroom_bytes.known &&
+           storm->headroom_bytes.value >= mf_storm_room_bytes(need.value);
+}
+
+/* What is missing for the domain to go on; 0: nothing, or not known. */
+static guint64
+missing_bytes(const MfStorm *storm, MfU64 need)
+{
+    return need.known && storm->headroom_bytes.known
+               ? mf_sub_clamp(mf_storm_room_bytes(need.value), storm->headroom_bytes.value)
+               : 0;
+}
+
+/* Tells why the domain is still paused, or goes on. */
+static MfReason *
+resume_reason(const MfStorm *storm, const char *name, MfU64 need, gboolean room)
+{
+    g_autofree char *resume = g_strdup_printf("virsh resume %s has it go on at once", name);
+    g_autofree char *need_text = mf_format_bytes(mf_storm_room_bytes(need.value));
+    g_autofree char *have_text = mf_format_bytes(storm->headroom_bytes.value);
+
+    if (storm->raging) {
+        return mf_reason_new(MF_REASON_SUSPENDED, resume,
+                             "paused by memfold until the storm is over and there is room for it");
+    }
+    if (!need.known || !storm->headroom_bytes.known) {
+        return mf_reason_new(MF_REASON_SUSPENDED, resume,
+                             "paused by memfold; whether there is room for it is not known");
+    }
+    if (room) {
+        return mf_reason_new(MF_REASON_SUSPENDED, NULL,
+                             "the storm is over: %s are at hand, and it may take %s: it goes on",
+                             have_text, need_text);
+    }
+    g_autofree char *remedy = g_strdup_printf(
+        "add %" G_GUINT64_FORMAT " MiB of swap, or stop or migrate a domain; %s, at your own risk",
+        whole_mib(missing_bytes(storm, need)), resume);
+    return mf_reason_new(MF_REASON_SUSPENDED, remedy,
+                         "paused by memfold until there is room for what it may write: %s, and %s "
+                         "are at hand",
+                         need_text, have_text);
+}
+
+/* What "least", who lacks least, adds to that; free with g_free(). */
+static char *
+describe_least(const MfDomain *next, const MfDomain *least, guint64 least_bytes)
+{
+    g_autofree char *text = mf_format_bytes(least_bytes);
+
+    if (next == least) {
+        return g_strdup("");
+    }
+    return least_bytes == 0 ? g_strdup_printf("; \"%s\" would fit, and waits for it", least->name)
+                            : g_strdup_printf("; \"%s\" lacks least, %s", least->name, text);
+}
+
+/* Who goes on first can't, and nothing changes by itself: what is to be done is told of the host.
+ */
+static void
+tell_stuck(const MfSnapshot *snapshot, const MfStorm *storm, const MfDomain *next,
+           const MfDomain *least, guint paused_count, MfPlan *plan)
+{
+    guint64 next_bytes = missing_bytes(storm, need_of(next, &snapshot->host));
+    g_autofree char *have = mf_format_bytes(storm->headroom_bytes.value);
+    g_autofree char *lack = mf_format_bytes(next_bytes);
+    g_autofree char *other =
+        describe_least(next, least, missing_bytes(storm, need_of(least, &snapshot->host)));
+    g_autofree char *remedy = g_strdup_printf(
+        "add %" G_GUINT64_FORMAT " MiB of swap, or end a domain (virsh destroy) or migrate one; "
+        "virsh resume %s has that one go on at once, at your own risk",
+        whole_mib(next_bytes), least->name);
+
+    g_ptr_array_insert(plan->host_reasons, 0,
+                       mf_reason_new(MF_REASON_SUSPENDED, remedy,
+                                     "the storm is over, and what memfold paused waits for room "
+                                     "(%u domain%s): %s are at hand, and \"%s\", the first to go "
+                                     "on, lacks %s%s",
+                                     paused_count, paused_count == 1 ? "" : "s", have, next->name,
+                                     lack, other));
+}
+
+/* One domain goes on at a time, the highest priority first; the next one when it shows what that
+ * has taken. */
+void
+mf_storm_plan_resumption(const MfSnapshot *snapshot, const MfStorm *storm, const GArray *candidates,
+                         MfPlan *plan)
+{
+    gint64 now_usec = snapshot->taken_usec;
+    gboolean settled = now_usec - storm->acted_usec >= SETTLE_USEC;
+    const MfDomain *next = NULL;
+    const MfDomain *least = NULL;
+    guint64 least_bytes = G_MAXUINT64;
+    guint paused_count = 0;
+
+    for (guint i = candidates->len; i > 0; i--) {
+        const MfCandidate *candidate = &g_array_index(candidates, MfCandidate, i - 1);
+        MfU64 need = need_of(candidate->domain, &snapshot->host);
+        gboolean room = mf_storm_is_room_for(storm, need);
+
+        if (!candidate->victim->suspended) {
+            continue;
+        }
+        next = next != NULL ? next : candidate->domain;
+        paused_count++;
+        if (need.known && missing_bytes(storm, need) < least_bytes) {
+            least_bytes = missing_bytes(storm, need);
+            least = candidate->domain;
+        }
+        g_autoptr(MfReason) reason = resume_reason(storm, candidate->domain->name, need, room);
+        if (!storm->raging && settled && room &&
+            mf_storm_may_be_asked(&candidate->victim->calling, now_usec)) {
+            mf_storm_act(plan, candidate, MF_ACTION_RESUME, 0, now_usec, g_steal_pointer(&reason));
+        } else {
+            g_ptr_array_insert(candidate->verdict->reasons, 0, g_steal_pointer(&reason));
+        }
+        settled = FALSE;
+    }
+    if (!storm->raging && next != NULL &&
+        missing_bytes(storm, need_of(next, &snapshot->host)) > 0) {
+        tell_stuck(snapshot, storm, next, least, paused_count, plan);
+    }
+}

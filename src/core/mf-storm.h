@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guard against a storm: guests write to merged memory faster than the host can bear.
+ *
+ * Every merged page that is written becomes a page of its own.  How fast that goes, and what is at
+ * hand, say how long what is at hand will last.  It is a storm when that is shorter than the
+ * horizon and what is still merged would take more than there is.  Then ksmd stands still, since
+ * its work is undone at once, and domains give way in the order of their priorities: memory that is
+ * reclaimed, a balloon that is filled, and at last a pause, which memfold ends when there is room
+ * again.  A domain never gives way while one of a lower priority still could.
+ *
+ * KSM's own counters take notice of a written page only when ksmd comes by; so what was written
+ * meanwhile, which /proc/vmstat counts at once, is taken off what they say is saved.
+ *
+ * mf-storm.c measures, mf-storm-victims.c chooses who gives way, mf-storm-balloons.c and
+ * mf-storm-resume.c when that ends.  Pure: time is handed in.
+ */
+#pragma once
+
+#include "mf-balloon.h"
+#include "mf-config.h"
+#include "mf-cover.h"
+#include "mf-plan.h"
+#include "mf-types.h"
+
+/* One way to have a domain give way: what is under way, and when it may be asked again. */
+typedef struct {
+    gboolean busy;
+    gint64 busy_usec;       /* since then */
+    gint64 not_before_usec; /* it failed: it is asked again then */
+    guint failures_count;   /* in a row */
+} MfErrand;
+
+/* A domain as the guard sees it. */
+typedef struct {
+    MfErrand swapping; /* MF_ACTION_RECLAIM, which needs no libvirt */
+    MfErrand calling;  /* the others, which do */
+    gboolean pausing;  /* that is MF_ACTION_SUSPEND */
+    MfU64 last_cow_breaks_count;
+    gboolean has_baseline;   /* the next two have been noted */
+    MfU64 cow_breaks_count;  /* before the storm, or now while there is none */
+    MfI64 own_bytes;         /* the same: resident and not saved */
+    MfU64 written_bytes;     /* of its merged memory since then; absent: not told */
+    MfU64 rate_bytes;        /* a second, over the last interval; absent where it is not counted */
+    guint64 reclaimed_bytes; /* asked for since the storm began */
+    guint64 asked_bytes;     /* of them, under way */
+    MfBalloon balloon;       /* what it was asked for, and has to give back */
+    gint64 balloon_usec;     /* when it was last asked; 0: by an earlier memfoldd */
+    gint64 looked_usec;      /* when what it has was last asked for */
+    gboolean looking;        /* and that is under way */
+    gboolean suspended;      /* by memfold, which owes it a resumption */
+    gboolean relieved;       /* its balloon was asked in this storm */
+} MfVictim;
+
+/* What the guard remembers from one tick to the next. */
+typedef struct {
+    gint64 taken_usec; /* when the figures that follow were taken; 0: not yet */
+    MfU64 cow_breaks_count;
+    MfU64 saved_bytes;
+    MfU64 have_bytes;
+    guint64 unseen_bytes;     /* written, and still saved by KSM's counters */
+    MfU64 unseen_scans_count; /* when the last of it was written */
+    gint64 begun_usec;        /* of the interval that was measured last */
+    MfU64 written_rate_bytes; /* a second in it: merged memory that was written */
+    MfU64 loss_rate_bytes;    /* the same, or what was lost with it */
+    MfU64 headroom_bytes;     /* at hand, above the reserve */
+    guint64 expected_bytes;   /* at these rates, what is still merged would take */
+    gboolean raging;          /* it is a storm */
+    gboolean near;            /* it is not, and may become one soon */
+    gboolean exposed;         /* there is not enough at hand for all that is merged */
+    gint64 storm_usec;        /* when it began */
+    gint64 calm_usec;         /* when it was last seen to be over; 0: it is not */
+    gint64 acted_usec;        /* when a domain was last suspended or resumed */
+    GHashTable *victims;      /* uuid -> MfVictim */
+} MfStorm;
+
+void mf_storm_init(MfStorm *storm);
+void mf_storm_clear(MfStorm *storm);
+void mf_storm_copy(const MfStorm *storm, MfStorm *ret_copy); /* ret_copy is not initialised */
+
+/* Takes a snapshot's figures in, and says by storm->raging whether there is a storm. */
+void mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm);
+
+/* mf_cover_measure(), whose need leaves out what was written since KSM's counters were counted. */
+MfCover mf_storm_cover(const MfStorm *storm, const MfHost *host);
+
+/* How long what is at hand will last; G_MAXUINT64 when nothing is lost, absent when not known. */
+MfU64 mf_storm_left_msec(const MfStorm *storm);
+
+/* One sentence with figures and the domains that write most.  Only while it rages. */
+MfReason *mf_storm_reason(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *storm);
+
+/* Whether anybody is named in that sentence. */
+gboolean mf_storm_knows_writers(const MfStorm *storm);
+
+/* Appends who gives way and who may go on to the plan, with reasons in its verdicts; they count as
+ * under way until mf_storm_done().  The plan must have a verdict for each domain. */
+void mf_storm_decide(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm,
+                     MfPlan *plan);
+
+/* An action came to its end; a resumption that failed is tried again. */
+void mf_storm_done(MfStorm *storm, MfActionKind kind, const char *uuid, gboolean succeeded,
+                   gint64 now_usec);
+
+/* A balloon was asked for memory, or to give it back, just now. */
+void mf_storm_set_balloon(MfStorm *storm, const char *uuid, const MfBalloon *balloon,
+                          gint64 now_usec);
+
+/* Whose balloon is to be looked at now, once a second for as long as it owes memory; NULL:
+ * nobody's. It counts as being looked at until mf_storm_looked(), whose balloon is NULL when that
+ * failed. */
+const char *mf_storm_next_look(MfStorm *storm, gint64 now_usec);
+void mf_storm_looked(MfStorm *storm, const char *uuid, const MfBalloon *balloon);
+
+/* What is wrong with the domain's balloon, in words; NULL: nothing.  Free with g_free(). */
+char *mf_storm_balloon_trouble(const MfStorm *storm, const char *uuid, gint64 now_usec);
+
+/* An earlier memfoldd left the domain paused, or its balloon filled; balloon NULL: not that. */
+void mf_storm_owe(MfStorm *storm, const char *uuid, gboolean suspended, const MfBalloon *balloon);
+
+/* The domain has gone, and what it owes with it; one that owes nothing is forgotten as soon as no
+ * snapshot has it. */
+void mf_storm_forget(MfStorm *storm, const char *uuid);
+
+/* Whether memfold has a domain paused. */
+gboolean mf_storm_has_suspended(const MfStorm *storm);
+
+/* How long until the next look: a storm does not wait for a slow tick. */
+guint mf_storm_tick_msec(const MfConfig *config, const MfStorm *storm);
+
+/* For the two halves of it: the domain's entry, made when it is missing. */
+MfVictim *mf_storm_victim(MfStorm *storm, const char *uuid);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mf-balloon-call.h"
+
+#include "../core/mf-error.h"
+
+#define MAX_DIVISOR 2 /* of its maximum: no guest is left less */
+#define UNIT_BYTES  (G_GUINT64_CONSTANT(1) << 20)
+
+static guint64
+round_up(guint64 bytes)
+{
+    return (bytes + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES;
+}
+
+gboolean
+mf_balloon_fill(MfVirt *virt, MfOwed *owed, const MfDomain *domain, guint64 bytes,
+                MfBalloon *ret_balloon, GError **error)
+{
+    MfDebt before = {0};
+    MfDebt debt = {0};
+    guint64 now_bytes = 0;
+    guint64 max_bytes = 0;
+    guint64 asked_bytes = 0;
+
+    if (!mf_virt_get_balloon(virt, domain->uuid, &now_bytes, &max_bytes, error)) {
+        return FALSE;
+    }
+    asked_bytes = now_bytes > bytes ? now_bytes - bytes : 0;
+    asked_bytes = round_up(MAX(asked_bytes, max_bytes / MAX_DIVISOR));
+    if (asked_bytes >= now_bytes) {
+        g_set_error(error, MF_ERROR, MF_ERROR_BUSY, "its balloon has taken half of its memory");
+        return FALSE;
+    }
+    mf_owed_get(owed, domain->uuid, &before);
+    debt = before;
+    debt.pid = domain->pid;
+    mf_balloon_ask(&debt.balloon, now_bytes, asked_bytes);
+    if (!mf_owed_set(owed, domain->uuid, &debt, error)) {
+        return FALSE;
+    }
+    if (!mf_virt_set_balloon(virt, domain->uuid, asked_bytes, error)) {
+        mf_owed_set(owed, domain->uuid, &before, NULL);
+        return FALSE;
+    }
+    *ret_balloon = debt.balloon;
+    return TRUE;
+}
+
+gboolean
+mf_balloon_empty(MfVirt *virt, MfOwed *owed, const MfDomain *domain, MfBalloon *ret_balloon,
+                 GError **error)
+{
+    MfDebt debt = {0};
+    MfBalloon balloon = {0};
+    guint64 now_bytes = 0;
+    guint64 max_bytes = 0;
+
+    if (!mf_virt_get_balloon(virt, domain->uuid, &now_bytes, &max_bytes, error)) {
+        return FALSE;
+    }
+    if (!mf_owed_look(owed, domain->uuid, now_bytes, &balloon)) {
+        *ret_balloon = balloon;
+        return TRUE;
+    }
+    mf_owed_get(owed, domain->uuid, &debt);
+    if (mf_balloon_is_returning(&balloon) || mf_balloon_is_foreign(&balloon)) {
+        debt.balloon = (MfBalloon){0};
+    } else if (mf_virt_set_balloon(virt, domain->uuid, balloon.before_bytes, error)) {
+        mf_balloon_return(&debt.balloon);
+    } else {
+        return FALSE;
+    }
+    *ret_balloon = debt.balloon;
+    return mf_owed_set(owed, domain->uuid, &debt, error);
+}

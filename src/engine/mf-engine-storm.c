@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the guard against storms wants done: memory reclaimed, balloons filled, domains paused, and
+ * all of that undone.
+ *
+ * Everything is in workers.  Reclaiming needs no libvirt and has workers of its own, so that a
+ * libvirtd that hangs holds up its own calls and nothing else.
+ */
+#include "mf-engine-private.h"
+
+#include "../core/mf-error.h"
+#include "../io/mf-cgroup.h"
+#include "mf-balloon-call.h"
+
+#define RECLAIMS_MAX       4
+#define CALLS_MAX          8
+#define RECLAIM_LIMIT_MSEC 2000
+
+/* What a worker is given, and what it gives. */
+typedef struct {
+    MfEngine *engine;
+    MfVirt *virt;
+    MfActionKind kind;
+    MfDomain *domain; /* uuid, name, pid */
+    guint64 bytes;
+    MfBalloon balloon; /* MF_ACTION_BALLOON: after it */
+} Relief;
+
+static void
+relief_free(gpointer data)
+{
+    Relief *relief = data;
+
+    mf_domain_free(relief->domain);
+    mf_virt_unref(relief->virt);
+    mf_engine_unref(relief->engine);
+    g_free(relief);
+}
+
+/* The debt comes first: who dies between the two owes a domain that runs, which does no harm. */
+static gboolean
+suspend(const Relief *relief, GError **error)
+{
+    MfOwed *owed = relief->engine->owed;
+    const char *uuid = relief->domain->uuid;
+    MfDebt debt = {0};
+    MfDebt before = {0};
+
+    mf_owed_get(owed, uuid, &before);
+    debt = before;
+    debt.pid = relief->domain->pid;
+    debt.suspended = TRUE;
+    if (!mf_owed_set(owed, uuid, &debt, error)) {
+        return FALSE;
+    }
+    if (!mf_virt_suspend(relief->virt, uuid, error)) {
+        mf_owed_set(owed, uuid, &before, NULL);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+resume(const Relief *relief, GError **error)
+{
+    MfOwed *owed = relief->engine->owed;
+    const char *uuid = relief->domain->uuid;
+    MfDebt debt = {0};
+
+    if (!mf_virt_resume(relief->virt, uuid, error)) {
+        return FALSE;
+    }
+    mf_owed_get(owed, uuid, &debt);
+    debt.suspended = FALSE;
+    return mf_owed_set(owed, uuid, &debt, error);
+}
+
+static gboolean
+carry_out(Relief *relief, GError **error)
+{
+    MfEngine *engine = relief->engine;
+    guint64 given_bytes = 0;
+
+    switch (relief->kind) {
+    case MF_ACTION_RECLAIM:
+        return mf_cgroup_reclaim(engine->host, relief->domain, relief->bytes, RECLAIM_LIMIT_MSEC,
+                                 &given_bytes, error);
+    case MF_ACTION_BALLOON:
+        return relief->bytes > 0 ? mf_balloon_fill(relief->virt, engine->owed, relief->domain,
+                                                   relief->bytes, &relief->balloon, error)
+                                 : mf_balloon_empty(relief->virt, engine->owed, relief->domain,
+                                                    &relief->balloon, error);
+    case MF_ACTION_SUSPEND:
+        return suspend(relief, error);
+    case MF_ACTION_RESUME:
+        return resume(relief, error);
+    default:
+        return TRUE;
+    }
+}
+
+static void
+relief_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
+              G_GNUC_UNUSED GCancellable *cancellable)
+{
+    GError *error = NULL;
+
+    if (carry_out(data, &error)) {
+        g_task_return_boolean(task, TRUE);
+    } else {
+        g_task_return_error(task, error);
+    }
+}
+
+static void
+on_relieved(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpointer data)
+{
+    Relief *relief = g_task_get_task_data(G_TASK(result));
+    MfEngine *engine = relief->engine;
+    const char *kind = mf_action_kind_to_string(relief->kind);
+    g_autoptr(GError) error = NULL;
+    gboolean succeeded = g_task_propagate_boolean(G_TASK(result), &error);
+    g_autofree char *subject = g_strdup_printf("%s/%s", relief->domain->uuid, kind);
+    g_autofree char *what = g_strdup_printf("domain \"%s\": %s", relief->domain->name, kind);
+    gint64 now_usec = g_get_monotonic_time();
+
+    if (engine->stopped) {
+        return;
+    }
+    mf_problems_note(engine->domain_problems, subject, what, error);
+    mf_storm_done(&engine->memory->storm, relief->kind, relief->domain->uuid, succeeded, now_usec);
+    if (succeeded && relief->kind == MF_ACTION_BALLOON) {
+        mf_storm_set_balloon(&engine->memory->storm, relief->domain->uuid, &relief->balloon,
+                             now_usec);
+    }
+    mf_engine_note_changed(engine);
+}
+
+static void
+relief_begin(MfEngine *engine, const MfAction *action)
+{
+    const MfDomain *domain = mf_registry_find(engine->registry, action->uuid);
+    g_autofree char *line = mf_action_to_string(action);
+    g_autoptr(GTask) task = NULL;
+    Relief *relief = NULL;
+
+    if (!domain) {
+        /* It went while the snapshot was taken; nobody will say that its errand is done. */
+        mf_storm_forget(&engine->memory->storm, action->uuid);
+        return;
+    }
+    g_message("%s", line);
+    relief = g_new0(Relief, 1);
+    relief->engine = mf_engine_ref(engine);
+    relief->virt = mf_virt_ref(engine->virt);
+    relief->kind = action->kind;
+    relief->domain = mf_domain_copy(domain);
+    relief->bytes = action->bytes;
+    task = g_task_new(NULL, NULL, on_relieved, NULL);
+    g_task_set_task_data(task, relief, relief_free);
+    mf_workers_run(action->kind == MF_ACTION_RECLAIM ? engine->reclaims : engine->relief_calls,
+                   task, relief_thread);
+}
+
+static void
+warn_of_storm(const MfPlan *plan, const char *what)
+{
+    for (guint i = 0; i < plan->host_reasons->len; i++) {
+        const MfReason *reason = plan->host_reasons->pdata[i];
+
+        if (reason->code == MF_REASON_STORM) {
+            g_warning("%s: %s; %s", what, reason->text, reason->remedy);
+        }
+    }
+}
+
+/* A storm's begin and end are told once; and once more who writes, when that is known later. */
+static void
+tell_storm(MfEngine *engine, const MfPlan *plan)
+{
+    const MfStorm *storm = &engine->memory->storm;
+    gboolean known = mf_storm_knows_writers(storm);
+
+    if (storm->raging && !engine->storm_told) {
+        warn_of_storm(plan, "a storm");
+        /* Where the kernel does not count for each domain, the accounts tell who writes. */
+        mf_engine_accounts_soon(engine);
+        engine->writers_told = known;
+    } else if (storm->raging && known && !engine->writers_told) {
+        warn_of_storm(plan, "the storm");
+        engine->writers_told = TRUE;
+    } else if (!storm->raging && engine->storm_told) {
+        g_message("the storm is over");
+    }
+    engine->storm_told = storm->raging;
+}
+
+void
+mf_engine_storm_apply(MfEngine *engine, const MfPlan *plan)
+{
+    tell_storm(engine, plan);
+    for (guint i = 0; i < plan->actions->len; i++) {
+        const MfAction *action = plan->actions->pdata[i];
+
+        if (action->kind >= MF_ACTION_RECLAIM && action->kind <= MF_ACTION_RESUME) {
+            relief_begin(engine, action);
+        }
+    }
+    mf_engine_balloons_look(engine);
+}
+
+void
+mf_engine_storm_adopt(MfEngine *engine)
+{
+    for (guint i = 0; engine->debts_left && engine->debts_left[i]; i++) {
+        const char *uuid = engine->debts_left[i];
+        const MfDomain *domain = mf_registry_find(engine->registry, uuid);
+        MfDebt debt = {0};
+
+        if (!*uuid || !domain || domain->pid <= 0) {
+            continue;
+        }
+        if (mf_owed_get(engine->owed, uuid, &debt) && debt.pid == domain->pid) {
+            g_message("domain \"%s\": an earlier memfoldd left it %s", domain->name,
+                      debt.suspended ? "paused" : "with a filled balloon");
+            mf_storm_owe(&engine->memory->storm, uuid, debt.suspended, &debt.balloon);
+        } else {
+            mf_owed_forget(engine->owed, uuid);
+        }
+        engine->debts_left[i][0] = '\0';
+    }
+}
+
+void
+mf_engine_storm_forget(MfEngine *engine, const char *uuid)
+{
+    mf_storm_forget(&engine->memory->storm, uuid);
+    mf_owed_forget(engine->owed, uuid);
+}
+
+void
+mf_engine_storm_renew(MfEngine *engine)
+{
+    g_clear_pointer(&engine->relief_calls, mf_workers_free);
+    engine->relief_calls = mf_workers_new(CALLS_MAX);
+    mf_engine_balloons_renew(engine);
+}
+
+void
+mf_engine_storm_start(MfEngine *engine)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!mf_owed_load(engine->owed, &error)) {
+        g_warning("%s; domains that an earlier memfoldd paused stay so: virsh list --state-paused",
+                  error->message);
+    }
+    engine->debts_left = mf_owed_list(engine->owed);
+    engine->reclaims = mf_workers_new(RECLAIMS_MAX);
+    mf_engine_storm_renew(engine);
+}
+
+/* Whoever is still paused is so for want of room, and that does not change by our end. */
+void
+mf_engine_storm_stop(MfEngine *engine)
+{
+    g_auto(GStrv) uuids = mf_owed_list(engine->owed);
+
+    for (guint i = 0; uuids[i]; i++) {
+        const MfDomain *domain = mf_registry_find(engine->registry, uuids[i]);
+
+        g_warning(
+            "domain \"%s\": memfold leaves it as it is since the storm, and goes on when it is "
+            "started again; or: virsh resume %s",
+            domain ? domain->name : uuids[i], uuids[i]);
+    }
+    g_clear_pointer(&engine->balloon_looks, mf_workers_free);
+    g_clear_pointer(&engine->relief_calls, mf_workers_free);
+    g_clear_pointer(&engine->reclaims, mf_workers_free);
+    g_clear_pointer(&engine->debts_left, g_strfreev);
+}

@@ -1,0 +1,277 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A storm on a host of plain files: counters that run as if all domains rewrote their memory, for as long as they
+are not paused.  The libvirtd is real, its domains are of its test driver."""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+import bus  # noqa: E402
+import fakehost  # noqa: E402
+import libvirtd  # noqa: E402
+import memfoldd  # noqa: E402
+import session  # noqa: E402
+import tap  # noqa: E402
+import wait  # noqa: E402
+
+MEMFOLD = sys.argv.pop(1)
+PRIORITY = {"low": 10, "middle": 200, "high": 300}
+UUID = {name: f"{number}1111111-1111-4111-8111-111111111111" for number, name in enumerate(PRIORITY, 1)}
+PID = {name: 4711 + number for number, name in enumerate(PRIORITY)}
+POLICY = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="on" group="shared" priority="{}"/>'
+PAGE = 4096
+MIB = 1 << 20
+SAVED_MIB, TOTAL_MIB, AT_HAND_MIB = 8000, 16000, 4800
+OWN_KIB, MERGED_KIB = 40000, 2000000  # of each domain
+RATE_MIB = 200  # a second, of each domain
+BEAT_SEC = 0.05
+CONFIG = "[merge]\ncoverage-permyriad=0\n[daemon]\ntick-msec=1000\n[storm]\nhorizon-msec={horizon}\nreclaim=true\nsuspend={suspend}\n"
+
+
+class Weather(threading.Thread):
+    """Makes the host's figures move while `blows`: every domain that is not paused writes."""
+
+    def __init__(self, host):
+        super().__init__(daemon=True)
+        self.host = host
+        self.blows = False
+        self.paused = set()
+        self.at_hand_mib = AT_HAND_MIB
+        self.written_pages = dict.fromkeys(PRIORITY, 0)
+        self.ended = threading.Event()
+
+    def show(self):
+        self.host.write("proc/meminfo", f"MemTotal: {TOTAL_MIB << 10} kB\nMemAvailable: {int(self.at_hand_mib * 1024)} kB\n"
+                 f"SwapTotal: {1 << 20} kB\nSwapFree: {1 << 20} kB\n")
+        self.host.write("proc/vmstat", f"cow_ksm {sum(self.written_pages.values())}\n")
+        for name, pages in self.written_pages.items():
+            self.host.write(f"proc/{PID[name]}/ksm_stat", f"ksm_rmap_items 0\nksm_zero_pages 0\nksm_cow_breaks {pages}\n")
+            # A little of what was written shows in the accounts.
+            rss_kib = OWN_KIB + MERGED_KIB + min(pages * PAGE >> 10, 10000)
+            self.host.write(f"proc/{PID[name]}/smaps", fakehost.SMAPS_AREA.format(
+                size=rss_kib, rss=rss_kib, pss=rss_kib - MERGED_KIB, ksm=MERGED_KIB, mg="mg "))
+
+    def run(self):
+        last = time.monotonic()
+        while not self.ended.wait(BEAT_SEC):
+            now = time.monotonic()
+            for name in PRIORITY:
+                if self.blows and name not in self.paused:
+                    self.written_pages[name] += int(RATE_MIB * (now - last) * MIB / PAGE)
+                    self.at_hand_mib = max(0, self.at_hand_mib - RATE_MIB * (now - last))
+            last = now
+            self.show()
+
+
+class Stage:
+    def __init__(self, folder, environment):
+        self.folder = folder
+        self.host = fakehost.FakeHost(folder)
+        self.host.set("pages_sharing", SAVED_MIB * MIB // PAGE)
+        self.weather = Weather(self.host)
+        for name, pid in PID.items():
+            self.host.add_qemu(pid, name, UUID[name], ksm_kib=MERGED_KIB, saved_kib=MERGED_KIB)
+            self.host.write(f"proc/{pid}/cgroup", f"0::/{self.group(name)}/libvirt/emulator\n")
+            self.host.write(self.reclaim_file(name), "")
+        self.weather.show()
+        self.libvirtd = session.Libvirtd(folder)
+        self.daemon = memfoldd.Memfoldd(environment, folder, self.host.root, self.libvirtd.uri)
+
+    @staticmethod
+    def group(name):
+        return f"machine.slice/machine-qemu\\x2d1\\x2d{name}.scope"
+
+    def reclaim_file(self, name):
+        return f"sys/fs/cgroup/{self.group(name)}/memory.reclaim"
+
+    def reclaimed(self, name):
+        with open(self.host.path(self.reclaim_file(name)), encoding="ascii") as file:
+            return file.read() != ""
+
+    def state(self, name):
+        return self.connection.lookupByName(name).state()[0]
+
+    def watch_pauses(self):
+        """Has who is paused write no more."""
+        for name in PRIORITY:
+            if self.state(name) == libvirtd.bindings().VIR_DOMAIN_PAUSED:
+                self.weather.paused.add(name)
+            else:
+                self.weather.paused.discard(name)
+        return set(self.weather.paused)
+
+    def begin(self, at_hand_mib=AT_HAND_MIB):
+        """What is at hand, and nothing reclaimed or written yet: ksmd has swept twice."""
+        self.host.set("full_scans", int(self.host.get("full_scans")) + 2)
+        for name in PRIORITY:
+            self.host.write(self.reclaim_file(name), "")
+        self.weather.at_hand_mib = at_hand_mib
+        self.weather.paused = set()
+        self.lines = len(self.daemon.text())
+
+    def said(self):
+        """The log since the begin."""
+        return self.daemon.text()[self.lines:]
+
+    def configure(self, horizon=60000, suspend=False):
+        self.daemon.configure(CONFIG.format(horizon=horizon, suspend=str(suspend).lower()))
+        self.daemon.reload()
+
+    def calm(self):
+        """Ends the storm, and waits until memfoldd says so, with room for all."""
+        self.weather.blows = False
+        self.weather.at_hand_mib = AT_HAND_MIB * 3
+        wait.until("the storm to be over", lambda: "storm" not in self.host_codes(), 30)
+        wait.until("nobody to be paused", lambda: not self.watch_pauses(), 60)
+        wait.until("ksmd to go on", lambda: self.host.get("run") == "1", 30)
+
+    def host_codes(self):
+        return [code for code, *_ in self.daemon.describe()[1]]
+
+    def codes(self, name):
+        return [code for code, *_ in self.daemon.domain(name)["reasons"]]
+
+
+@contextlib.contextmanager
+def surroundings():
+    with tempfile.TemporaryDirectory(prefix="memfold-daemon-") as folder, bus.private() as environment:
+        stage = Stage(folder, environment)
+        with stage.libvirtd:
+            stage.connection = stage.libvirtd.open()
+            stage.connection.lookupByName("test").destroy()
+            for name, priority in PRIORITY.items():
+                stage.connection.createXML(session.domain(name, UUID[name], POLICY.format(priority)), 0)
+            stage.weather.start()
+            try:
+                with stage.daemon as daemon:
+                    daemon.configure(CONFIG.format(horizon=60000, suspend="false"))
+                    daemon.start()
+                    wait.until("the domains", lambda: set(daemon.describe()[2]) == set(PRIORITY), 20)
+                    wait.until("their accounts",
+                               lambda: all("saved_bytes" in d for d in daemon.describe()[2].values()), 20)
+                    wait.until("ksmd to be started", lambda: stage.host.get("run") == "1", 20)
+                    yield stage
+            finally:
+                stage.weather.ended.set()
+                stage.weather.join()
+
+
+@tap.test
+def a_storm_stops_ksmd_and_names_the_writers(stage):
+    stage.begin()
+    stage.weather.paused = {"middle"}
+    stage.weather.blows = True
+    started = time.monotonic()
+    wait.until("ksmd to be stopped", lambda: stage.host.get("run") == "0", 20, interval_sec=0.02)
+    tap.diag(f"ksmd was stopped after {int((time.monotonic() - started) * 1000)} ms")
+    stage.daemon.wait_log("storm: merged memory is written at .* a second, most of it by (high|low)")
+    tap.equal(stage.daemon.logged("most of it by .*middle"), 0, "lines that name the one that writes nothing")
+    tap.check("storm" in stage.host_codes(), f"reasons of the host: {stage.host_codes()}")
+    stage.calm()
+    stage.daemon.wait_log("the storm is over")
+    tap.equal(stage.daemon.logged("a storm: "), 1, "alerts of one storm")
+
+
+@tap.test
+def memory_is_reclaimed_of_the_lowest_first(stage):
+    stage.begin(1500)
+    stage.weather.blows = True
+    wait.until("the highest to give way", lambda: stage.reclaimed("high"), 30)
+    text = stage.said()
+    places = [text.index(f"domain {name}: reclaim ") for name in PRIORITY]
+    tap.equal(places, sorted(places), "places in the log of low, middle, high")
+    tap.check("gives-way" in stage.codes("low"), f"reasons of low: {stage.codes('low')}")
+    tap.equal(stage.watch_pauses(), set(), "who is paused although that is not allowed")
+    stage.calm()
+
+
+@tap.test
+def the_lowest_is_paused_and_goes_on(stage):
+    """The rate of all three leaves less than a quarter of the horizon, the rate of two leaves more."""
+    stage.configure(horizon=26000, suspend=True)
+    stage.begin()
+    stage.weather.blows = True
+    wait.until("somebody to be paused", stage.watch_pauses, 30, interval_sec=0.02)
+    wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
+    tap.equal(stage.watch_pauses(), {"low"}, "who is paused")
+    stage.calm()
+    tap.check(not os.path.exists(f"{stage.daemon.runtime}/owed"), "a debt is left although nobody is paused")
+
+
+@tap.test
+def a_crash_leaves_nobody_paused(stage):
+    stage.begin()
+    stage.weather.blows = True
+    wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+    stage.weather.blows = False
+    stage.daemon.kill()
+    stage.weather.at_hand_mib = 100
+    stage.daemon.start()
+    stage.daemon.wait_log('domain "low": an earlier memfoldd left it paused')
+    wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 20)
+    plan = json.loads(subprocess.run([MEMFOLD, "plan", "--json"], env=stage.daemon.environment, text=True,
+                                     capture_output=True, check=True, timeout=30).stdout)
+    tap.equal([a for a in plan["actions"] if a["kind"] == "resume"], [], "resumptions without room")
+    tap.check("low" in stage.watch_pauses(), "low runs although there is no room for it")
+    wait.until("what is missing to be told of the host", lambda: "suspended" in stage.host_codes(), 20,
+               show=lambda: stage.daemon.describe()[1])
+    status = subprocess.run([MEMFOLD, "status"], env=stage.daemon.environment, text=True, capture_output=True,
+                            check=True, timeout=30).stdout
+    tap.check('"low", the first to go on, lacks 2.1 GiB' in status and "virsh resume low" in status, status)
+    stage.calm()
+
+
+@tap.test
+def one_that_somebody_else_paused_is_left_alone(stage):
+    stage.begin(1200)
+    stage.connection.lookupByName("low").suspend()
+    stage.weather.blows = True
+    wait.until("a pause of memfold's own", lambda: len(stage.watch_pauses()) > 1, 30, interval_sec=0.02)
+    stage.weather.blows = False
+    stage.weather.at_hand_mib = AT_HAND_MIB * 3
+    wait.until("the others to go on", lambda: stage.watch_pauses() == {"low"}, 60)
+    wait.until("the storm to be over", lambda: "storm" not in stage.host_codes(), 30)
+    tap.check(not os.path.exists(f"{stage.daemon.runtime}/owed"), "memfold thinks that it owes low something")
+    stage.connection.lookupByName("low").resume()
+    stage.calm()
+
+
+@tap.test
+def a_frozen_libvirtd_does_not_stop_the_guard(stage):
+    stage.begin(1500)
+    stage.libvirtd.freeze()
+    try:
+        stage.weather.blows = True
+        started = time.monotonic()
+        wait.until("ksmd to be stopped", lambda: stage.host.get("run") == "0", 10, interval_sec=0.02)
+        wait.until("memory to be reclaimed", lambda: stage.reclaimed("low"), 10, interval_sec=0.02)
+        tap.diag(f"both after {int((time.monotonic() - started) * 1000)} ms")
+        wait.until("the highest to be asked when the pauses of the others are overdue",
+                   lambda: "domain high: running -> paused" in stage.said(), 20)
+    finally:
+        stage.libvirtd.thaw()
+    stage.calm()
+
+
+@tap.test
+def its_end_says_who_is_still_paused(stage):
+    stage.begin()
+    stage.weather.blows = True
+    wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+    stage.weather.blows = False
+    tap.equal(stage.daemon.stop(), 0, "exit status")
+    tap.equal(stage.daemon.logged(f"virsh resume {UUID['low']}"), 1, "lines that say how to resume low")
+    stage.daemon.start()
+    stage.calm()
+
+
+if __name__ == "__main__":
+    tap.main(context=surroundings)

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which of the kernel's groups domains are moved to, and what they may do until they are there. */
+#include <string.h>
+
+#include "decide-scene.h"
+
+#define UNREAD G_MAXUINT64 /* the kernel told no number */
+
+static void
+set_up(Scene *scene, gconstpointer unused)
+{
+    scene_open(scene, unused);
+    scene->config->default_group = MF_DEFAULT_GROUP_ISOLATED;
+    scene->snapshot->host.mem_total_bytes = MF_U64(1000 * MIB);
+    scene->snapshot->host.mem_available_bytes = MF_U64(500 * MIB);
+    scene->snapshot->host.has_groups = TRUE;
+    scene->snapshot->host.group_default = g_strdup("isolated");
+}
+
+static MfDomain *
+add_domain(Scene *scene, const char *name, const char *group, guint64 number)
+{
+    MfDomain *domain = scene_add(scene, name, MF_CAP_PROBED | MF_CAP_SET_MERGE | MF_CAP_FREEZE);
+
+    domain->pid = 1000 + scene->snapshot->domains->len;
+    domain->policy->merge = MF_MERGE_ON;
+    domain->policy->group = g_strdup(group);
+    domain->saved_bytes = MF_U64(0);
+    domain->merged_bytes = MF_U64(0);
+    domain->ksm_group_number = number == UNREAD ? MF_U64_ABSENT : MF_U64(number);
+    return domain;
+}
+
+static void
+decide(Scene *scene)
+{
+    g_clear_pointer(&scene->plan, mf_plan_free);
+    scene->plan = mf_decide(scene->config, scene->snapshot, scene->memory);
+}
+
+static const MfAction *
+action_on(const Scene *scene, const MfDomain *domain, MfActionKind kind)
+{
+    for (guint i = 0; i < scene->plan->actions->len; i++) {
+        const MfAction *action = g_ptr_array_index(scene->plan->actions, i);
+        if (action->kind == kind && g_strcmp0(action->uuid, domain->uuid) == 0) {
+            return action;
+        }
+    }
+    return NULL;
+}
+
+/* Where the domain is moved to; NULL: it stays. */
+static const char *
+moved_to(const Scene *scene, const MfDomain *domain)
+{
+    const MfAction *action = action_on(scene, domain, MF_ACTION_GROUP);
+
+    return action != NULL ? action->to : NULL;
+}
+
+static MfMode
+wanted(const Scene *scene, const MfDomain *domain)
+{
+    return mf_plan_find(scene->plan, domain->uuid)->want;
+}
+
+static MfReasonCode
+first_reason(const Scene *scene, const MfDomain *domain)
+{
+    const MfVerdict *verdict = mf_plan_find(scene->plan, domain->uuid);
+
+    return ((const MfReason *)g_ptr_array_index(verdict->reasons, 0))->code;
+}
+
+/* A name's first domain is told to make a group, the next one waits for its number. */
+static void
+test_first_of_a_name(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *one = add_domain(scene, "one", "tenant-a", UNREAD);
+    MfDomain *two = add_domain(scene, "two", "tenant-a", UNREAD);
+    MfDomain *other = add_domain(scene, "other", "tenant-b", UNREAD);
+
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, one), ==, "new");
+    g_assert_null(moved_to(scene, two));
+    g_assert_cmpstr(moved_to(scene, other), ==, "new");
+    g_assert_cmpint(wanted(scene, one), ==, MF_MODE_UNKNOWN);
+    g_assert_cmpint(first_reason(scene, two), ==, MF_REASON_WAITING);
+
+    /* It is under way. */
+    one->regrouping = other->regrouping = TRUE;
+    decide(scene);
+    g_assert_null(moved_to(scene, one));
+    g_assert_null(moved_to(scene, two));
+
+    one->regrouping = other->regrouping = FALSE;
+    one->ksm_group_number = MF_U64(7);
+    other->ksm_group_number = MF_U64(8);
+    decide(scene);
+    g_assert_null(moved_to(scene, one));
+    g_assert_cmpint(wanted(scene, one), ==, MF_MODE_ON);
+    g_assert_cmpstr(moved_to(scene, two), ==, "7");
+    g_assert_null(moved_to(scene, other));
+}
+
+static void
+test_table(void)
+{
+    static const struct {
+        const char *group; /* NULL: none, which is isolated */
+        guint64 number;
+        const char *to;
+        MfMode want;
+    } cases[] = {
+        {"shared", 0, NULL, MF_MODE_ON},          {"shared", 5, "0", MF_MODE_UNKNOWN},
+        {"shared", UNREAD, "0", MF_MODE_UNKNOWN}, {NULL, 5, NULL, MF_MODE_ON},
+        {"isolated", 5, NULL, MF_MODE_ON},        {NULL, 0, "new", MF_MODE_UNKNOWN},
+        {NULL, UNREAD, "new", MF_MODE_UNKNOWN},   {"tenant-a", 5, NULL, MF_MODE_ON},
+        {"tenant-a", 0, "new", MF_MODE_UNKNOWN},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        Scene scene = {0};
+
+        g_test_message("case %u", i);
+        set_up(&scene, NULL);
+        MfDomain *domain = add_domain(&scene, "vm", cases[i].group, cases[i].number);
+        decide(&scene);
+        g_assert_cmpstr(moved_to(&scene, domain), ==, cases[i].to);
+        g_assert_cmpint(wanted(&scene, domain), ==, cases[i].want);
+        scene_close(&scene, NULL);
+    }
+}
+
+/* A new memfoldd finds domains where an old one has put them. */
+static void
+test_found_in_place(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *one = add_domain(scene, "one", "tenant-a", 7);
+    MfDomain *two = add_domain(scene, "two", "tenant-a", 7);
+    MfDomain *late = add_domain(scene, "late", "tenant-a", 9);
+    MfDomain *other = add_domain(scene, "other", "tenant-b", 8);
+    MfDomain *alone = add_domain(scene, "alone", NULL, 6);
+
+    decide(scene);
+    g_assert_null(moved_to(scene, one));
+    g_assert_null(moved_to(scene, two));
+    g_assert_cmpstr(moved_to(scene, late), ==, "7");
+    g_assert_null(moved_to(scene, other));
+    g_assert_null(moved_to(scene, alone));
+}
+
+/* Whose the number was, is not known: all who are in it go. */
+static void
+test_found_mixed(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *one = add_domain(scene, "one", "tenant-a", 7);
+    MfDomain *other = add_domain(scene, "other", "tenant-b", 7);
+
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, one), ==, "new");
+    g_assert_cmpstr(moved_to(scene, other), ==, "new");
+    g_assert_cmpint(wanted(scene, one), ==, MF_MODE_UNKNOWN);
+    g_assert_cmpint(wanted(scene, other), ==, MF_MODE_UNKNOWN);
+}
+
+/* Two that are isolated are not to be together, whatever their policies have in common. */
+static void
+test_isolated_from_each_other(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *one = add_domain(scene, "one", NULL, 7);
+    MfDomain *two = add_domain(scene, "two", NULL, 7);
+
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, one), ==, "new");
+    g_assert_cmpstr(moved_to(scene, two), ==, "new");
+}
+
+/* Who changes his group leaves; the number stays with those who had it, also when nobody else is in
+ * it now. */
+static void
+test_change_of_group(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *one = add_domain(scene, "one", "tenant-a", 7);
+    MfDomain *two = add_domain(scene, "two", "tenant-a", 7);
+    MfDomain *other = add_domain(scene, "other", "tenant-b", 8);
+
+    decide(scene);
+    g_free(one->policy->group);
+    one->policy->group = g_strdup("tenant-b");
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, one), ==, "8");
+    g_assert_null(moved_to(scene, two));
+    g_assert_null(moved_to(scene, other));
+
+    one->ksm_group_number = MF_U64(8);
+    g_free(two->policy->group);
+    two->policy->group = g_strdup("tenant-c");
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, two), ==, "new");
+}
+
+/* A move that fails: the domain must not merge, and those whose number it is in must not stay with
+ * it. */
+static void
+test_failed_move(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *one = add_domain(scene, "one", "tenant-a", 7);
+    MfDomain *stuck = add_domain(scene, "stuck", "tenant-a", 7);
+
+    decide(scene);
+    g_free(stuck->policy->group);
+    stuck->policy->group = g_strdup("tenant-b");
+    stuck->group_error = g_strdup("Operation not permitted");
+    stuck->regrouping = TRUE;
+    decide(scene);
+    g_assert_cmpint(wanted(scene, stuck), ==, MF_MODE_OFF);
+    g_assert_cmpint(first_reason(scene, stuck), ==, MF_REASON_GROUP_UNENFORCED);
+    g_assert_cmpint(action_on(scene, stuck, MF_ACTION_DOMAIN_MODE)->mode, ==, MF_MODE_OFF);
+    g_assert_cmpstr(moved_to(scene, one), ==, "new");
+    g_assert_cmpint(wanted(scene, one), ==, MF_MODE_UNKNOWN);
+}
+
+/* Leaving a group takes memory for what was shared there. */
+static void
+test_headroom(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *domain = add_domain(scene, "vm", "tenant-a", 0);
+
+    domain->merged_bytes = MF_U64(451 * MIB);
+    decide(scene);
+    g_assert_null(moved_to(scene, domain));
+    g_assert_cmpint(first_reason(scene, domain), ==, MF_REASON_NO_HEADROOM);
+    domain->merged_bytes = MF_U64(450 * MIB);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, domain), ==, "new");
+    scene->snapshot->host.mem_available_bytes = MF_U64_ABSENT;
+    decide(scene);
+    g_assert_null(moved_to(scene, domain));
+}
+
+/* All that move take it together, those that are under way included. */
+static void
+test_headroom_of_several(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *one = add_domain(scene, "one", "tenant-a", 0);
+    MfDomain *two = add_domain(scene, "two", "tenant-b", 0);
+
+    one->merged_bytes = MF_U64(300 * MIB);
+    two->merged_bytes = MF_U64(200 * MIB);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, one), ==, "new");
+    g_assert_null(moved_to(scene, two));
+    one->regrouping = TRUE;
+    decide(scene);
+    g_assert_null(moved_to(scene, two));
+    two->merged_bytes = MF_U64(150 * MIB);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, two), ==, "new");
+}
+
+/* Who can't be moved yet shares no more with those he is to be kept from. */
+static void
+test_frozen_until_moved(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const struct {
+        const char *group;
+        guint caps;
+        MfMode mode;
+        MfU64 merged_bytes;
+        MfMode want;
+    } cases[] = {
+        {"tenant-a", MF_CAP_FREEZE, MF_MODE_ON, {TRUE, 451 * MIB}, MF_MODE_FROZEN},
+        {"tenant-a", MF_CAP_FREEZE, MF_MODE_ON, {FALSE, 0}, MF_MODE_FROZEN},
+        {"tenant-a", MF_CAP_FREEZE, MF_MODE_FROZEN, {TRUE, 451 * MIB}, MF_MODE_UNKNOWN},
+        {"tenant-a", 0, MF_MODE_ON, {TRUE, 451 * MIB}, MF_MODE_UNKNOWN},
+        {"shared", MF_CAP_FREEZE, MF_MODE_ON, {TRUE, 451 * MIB}, MF_MODE_UNKNOWN},
+    };
+    MfDomain *domain = add_domain(scene, "vm", NULL, 0);
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("case %u", i);
+        domain->ksm_group_number.value = g_str_equal(cases[i].group, "shared") ? 5 : 0;
+        g_free(domain->policy->group);
+        domain->policy->group = g_strdup(cases[i].group);
+        domain->caps = MF_CAP_PROBED | MF_CAP_SET_MERGE | cases[i].caps;
+        domain->mode = cases[i].mode;
+        domain->merged_bytes = cases[i].merged_bytes;
+        decide(scene);
+        g_assert_cmpint(wanted(scene, domain), ==, cases[i].want);
+        g_assert_null(moved_to(scene, domain));
+        g_assert_cmpint(action_on(scene, domain, MF_ACTION_DOMAIN_MODE) != NULL, ==,
+                        cases[i].want == MF_MODE_FROZEN);
+    }
+}
+
+/* Without groups nothing is moved, and what names one does not merge. */
+static void
+test_kernel_without_groups(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *domain = add_domain(scene, "vm", "tenant-a", UNREAD);
+
+    scene->snapshot->host.has_groups = FALSE;
+    g_clear_pointer(&scene->snapshot->host.group_default, g_free);
+    decide(scene);
+    g_assert_null(moved_to(scene, domain));
+    g_assert_cmpint(wanted(scene, domain), ==, MF_MODE_OFF);
+    g_assert_cmpint(first_reason(scene, domain), ==, MF_REASON_GROUP_UNENFORCED);
+}
+
+/* Newcomers are isolated before there is anybody to be merged, and not by who must not touch a
+ * knob. */
+static void
+test_newcomers(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    for (guint managed = 0; managed < 2; managed++) {
+        guint found_count = 0;
+
+        scene->config->manage = managed == 1;
+        g_free(scene->snapshot->host.group_default);
+        scene->snapshot->host.group_default = g_strdup("shared");
+        decide(scene);
+        for (guint i = 0; i < scene->plan->actions->len; i++) {
+            const MfAction *action = g_ptr_array_index(scene->plan->actions, i);
+            if (action->kind == MF_ACTION_KNOB && action->knob == MF_KNOB_GROUP_DEFAULT) {
+                g_assert_cmpstr(action->to, ==, "isolated");
+                found_count++;
+            }
+        }
+        g_assert_cmpuint(found_count, ==, managed);
+    }
+}
+
+/* A dry run decides with a copy. */
+static void
+test_copy(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *one = add_domain(scene, "one", "tenant-a", 7);
+
+    decide(scene);
+    MfMemory *copy = mf_memory_copy(scene->memory);
+    mf_memory_free(scene->memory);
+    scene->memory = copy;
+    g_free(one->policy->group);
+    one->policy->group = g_strdup("tenant-b");
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, one), ==, "new");
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/groups/table", test_table);
+#define SCENE(name, function) g_test_add(name, Scene, NULL, set_up, function, scene_close)
+    SCENE("/groups/first-of-a-name", test_first_of_a_name);
+    SCENE("/groups/found-in-place", test_found_in_place);
+    SCENE("/groups/found-mixed", test_found_mixed);
+    SCENE("/groups/isolated-from-each-other", test_isolated_from_each_other);
+    SCENE("/groups/change-of-group", test_change_of_group);
+    SCENE("/groups/failed-move", test_failed_move);
+    SCENE("/groups/headroom", test_headroom);
+    SCENE("/groups/headroom-of-several", test_headroom_of_several);
+    SCENE("/groups/frozen-until-moved", test_frozen_until_moved);
+    SCENE("/groups/kernel-without-groups", test_kernel_without_groups);
+    SCENE("/groups/newcomers", test_newcomers);
+    SCENE("/groups/copy", test_copy);
+    return g_test_run();
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Balloons in a storm: whose is filled, what is told of it, and when it is emptied. */
+#include "mf-storm-three.h"
+
+/* The balloon as it was last looked at, with what the guest has then. */
+static void
+balloon_is(Three *three, const MfDomain *domain, MfBalloon balloon, guint64 now_mib)
+{
+    MfStorm *storm = &three->scene.memory->storm;
+    const char *uuid = NULL;
+
+    while ((uuid = mf_storm_next_look(storm, three->scene.snapshot->taken_usec)) != NULL) {
+        if (g_str_equal(uuid, domain->uuid)) {
+            mf_balloon_look(&balloon, now_mib * MIB);
+            mf_storm_looked(storm, uuid, &balloon);
+            return;
+        }
+        mf_storm_looked(storm, uuid, NULL);
+    }
+    g_assert_not_reached();
+}
+
+/* A storm in which low is asked for 500 MiB of its 1000, and the guest does as it is told. */
+static MfBalloon
+fill(Three *three)
+{
+    MfBalloon balloon = {0};
+
+    three->scene.config->storm_balloon = TRUE;
+    three->scene.host->mem_available_bytes = MF_U64(1024 * MIB);
+    storm(three, 100);
+    g_assert_nonnull(scene_action(&three->scene, MF_ACTION_BALLOON, three->low));
+    mf_balloon_ask(&balloon, 1000 * MIB, 500 * MIB);
+    scene_done(&three->scene, MF_ACTION_BALLOON, three->low, TRUE);
+    mf_storm_set_balloon(&three->scene.memory->storm, three->low->uuid, &balloon,
+                         three->scene.snapshot->taken_usec);
+    return balloon;
+}
+
+/* The storm ends, with so much at hand. */
+static void
+calm(Three *three, guint64 at_hand_mib)
+{
+    three->scene.host->mem_available_bytes = MF_U64(at_hand_mib * MIB);
+    scene_tick(&three->scene, G_USEC_PER_SEC);
+    scene_tick(&three->scene, 5 * G_USEC_PER_SEC);
+    g_assert_false(scene_storm(&three->scene)->raging);
+}
+
+static const char *
+text_of(const Three *three, const MfDomain *domain)
+{
+    const MfReason *reason = scene_reason(&three->scene, domain);
+
+    g_assert_cmpint(reason->code, ==, MF_REASON_GIVES_WAY);
+    return reason->text;
+}
+
+static void
+test_balloons(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    storm(three, 100);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 0);
+    MfBalloon balloon = fill(three);
+    /* 2048 - 600 MiB are expected, 724 at hand: half of what the lowest has, and the rest. */
+    g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->low)->bytes / MIB, ==, 500);
+    g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->middle)->bytes / MIB, ==, 224);
+    g_assert_null(scene_action(scene, MF_ACTION_BALLOON, three->high));
+    scene_done(scene, MF_ACTION_BALLOON, three->middle, FALSE);
+    scene->host->mem_available_bytes = MF_U64(1024 * MIB);
+    storm(three, 100);
+    g_assert_null(scene_action(scene, MF_ACTION_BALLOON, three->low));
+    balloon_is(three, three->low, balloon, 600);
+
+    calm(three, 499);
+    g_assert_null(scene_action(scene, MF_ACTION_BALLOON, three->low));
+    g_assert_nonnull(
+        strstr(text_of(three, three->low), "400.0 MiB, and gives them back when 500.0"));
+    scene->host->mem_available_bytes = MF_U64(500 * MIB);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->low)->bytes, ==, 0);
+    scene_done(scene, MF_ACTION_BALLOON, three->low, TRUE);
+    mf_balloon_return(&balloon);
+    mf_storm_set_balloon(&scene->memory->storm, three->low->uuid, &balloon,
+                         scene->snapshot->taken_usec);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 0);
+    balloon_is(three, three->low, balloon, 1000);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpint(scene_reason(scene, three->low)->code, !=, MF_REASON_GIVES_WAY);
+}
+
+/* What the lowest will still give is not asked of the next one, until it is overdue. */
+static void
+test_balloons_wait_for_the_lower_one(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    scene->host->saved_bytes = MF_U64(1500 * MIB);
+    scene_tick(scene, G_USEC_PER_SEC);
+    MfBalloon balloon = fill(three);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 1);
+    scene->host->mem_available_bytes = MF_U64(1024 * MIB);
+    storm(three, 50);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 0);
+    balloon_is(three, three->low, balloon, 1000);
+    scene->host->mem_available_bytes = MF_U64(600 * MIB);
+    scene->snapshot->taken_usec += 5 * G_USEC_PER_SEC;
+    storm(three, 50);
+    g_assert_nonnull(strstr(text_of(three, three->low), "500.0 MiB and has given nothing"));
+    g_assert_nonnull(scene_action(scene, MF_ACTION_BALLOON, three->middle));
+    g_autofree char *trouble =
+        mf_storm_balloon_trouble(scene_storm(scene), three->low->uuid, scene->snapshot->taken_usec);
+    g_assert_nonnull(trouble);
+    g_assert_null(mf_storm_balloon_trouble(scene_storm(scene), three->high->uuid, G_MAXINT64));
+}
+
+/* It needs no room, for it is not asked for anything. */
+static void
+test_a_balloon_of_somebody_else_is_let_go(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfBalloon balloon = fill(three);
+
+    balloon_is(three, three->low, balloon, 500);
+    calm(three, 10);
+    g_assert_null(scene_action(&three->scene, MF_ACTION_BALLOON, three->low));
+    balloon.lowest_bytes = 500 * MIB;
+    balloon_is(three, three->low, balloon, 700);
+    scene_tick(&three->scene, G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_action(&three->scene, MF_ACTION_BALLOON, three->low)->bytes, ==, 0);
+    g_assert_nonnull(strstr(text_of(three, three->low), "somebody else"));
+    g_assert_nonnull(strstr(text_of(three, three->low), "stays at 700.0 MiB"));
+}
+
+/* One that an earlier memfoldd left is looked at first, and what never comes is waited for no more
+ * than a minute. */
+static void
+test_a_balloon_that_was_left(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+    MfStorm *storm = &scene->memory->storm;
+    MfBalloon balloon = {1000 * MIB, 500 * MIB, 500 * MIB, 0};
+
+    mf_storm_owe(storm, three->low->uuid, FALSE, &balloon);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 0);
+    balloon_is(three, three->low, balloon, 500);
+    g_assert_null(mf_storm_next_look(storm, scene->snapshot->taken_usec));
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_BALLOON, three->low));
+    /* While it is asked, nobody looks. */
+    g_assert_null(mf_storm_next_look(storm, scene->snapshot->taken_usec));
+    scene_done(scene, MF_ACTION_BALLOON, three->low, TRUE);
+    balloon.now_bytes = 500 * MIB;
+    mf_balloon_return(&balloon);
+    mf_storm_set_balloon(storm, three->low->uuid, &balloon, scene->snapshot->taken_usec);
+    scene_tick(scene, 60 * G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 0);
+    g_assert_nonnull(strstr(text_of(three, three->low), "500.0 MiB are still missing"));
+    scene_tick(scene, 1);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_BALLOON, three->low));
+}
+
+#define THREE(path, function)                                                                      \
+    g_test_add("/storm-balloons/" path, Three, NULL, three_open, function, three_close)
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    THREE("given-back", test_balloons);
+    THREE("waits", test_balloons_wait_for_the_lower_one);
+    THREE("foreign", test_a_balloon_of_somebody_else_is_let_go);
+    THREE("left", test_a_balloon_that_was_left);
+    return g_test_run();
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* merge=zero: un-merged first, then told, then merged; and back. */
+#include "../../src/core/mf-decide.h"
+
+typedef struct {
+    MfMerge merge;
+    MfU64 zero_only;
+    MfMode mode;
+    gboolean nosharepages;
+    gboolean busy;
+    MfMode want;
+    const char *told; /* word for the kernel; NULL: none */
+    MfReasonCode reason;
+} Case;
+
+static const Case cases[] = {
+    /* A kernel that can't. */
+    {MF_MERGE_ZERO, MF_U64_ABSENT, MF_MODE_ON, FALSE, FALSE, MF_MODE_OFF, NULL,
+     MF_REASON_ZERO_UNSUPPORTED},
+    /* The way there. */
+    {MF_MERGE_ZERO, {TRUE, 0}, MF_MODE_ON, FALSE, FALSE, MF_MODE_OFF, NULL, MF_REASON_WAITING},
+    {MF_MERGE_ZERO, {TRUE, 0}, MF_MODE_OFF, FALSE, FALSE, MF_MODE_OFF, "+zero", MF_REASON_WAITING},
+    {MF_MERGE_ZERO, {TRUE, 0}, MF_MODE_OFF, FALSE, TRUE, MF_MODE_OFF, NULL, MF_REASON_WAITING},
+    {MF_MERGE_ZERO, {TRUE, 1}, MF_MODE_OFF, FALSE, FALSE, MF_MODE_ON, NULL, MF_REASON_POLICY},
+    {MF_MERGE_ZERO, {TRUE, 1}, MF_MODE_ON, FALSE, FALSE, MF_MODE_ON, NULL, MF_REASON_POLICY},
+    /* <nosharepages/> wins. */
+    {MF_MERGE_ZERO, {TRUE, 1}, MF_MODE_OFF, TRUE, FALSE, MF_MODE_OFF, NULL, MF_REASON_NOSHAREPAGES},
+    /* And back. */
+    {MF_MERGE_ON, {TRUE, 1}, MF_MODE_ON, FALSE, FALSE, MF_MODE_ON, "-zero", MF_REASON_POLICY},
+    {MF_MERGE_OFF, {TRUE, 1}, MF_MODE_ON, FALSE, FALSE, MF_MODE_OFF, "-zero", MF_REASON_POLICY},
+    {MF_MERGE_ON, {TRUE, 0}, MF_MODE_ON, FALSE, FALSE, MF_MODE_ON, NULL, MF_REASON_POLICY},
+};
+
+static const MfAction *
+find_flags(const MfPlan *plan)
+{
+    for (guint i = 0; i < plan->actions->len; i++) {
+        const MfAction *action = g_ptr_array_index(plan->actions, i);
+        if (action->kind == MF_ACTION_FLAGS) {
+            return action;
+        }
+    }
+    return NULL;
+}
+
+static void
+test_table(void)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(MfConfig) config = mf_config_new();
+        g_autoptr(MfSnapshot) snapshot = mf_snapshot_new();
+        g_autoptr(MfMemory) memory = mf_memory_new();
+        MfDomain *domain = mf_domain_new("00000000-0000-4000-8000-000000000001", "vm");
+
+        g_test_message("case %u", i);
+        domain->pid = 1;
+        domain->memory_kind = MF_MEMORY_ANONYMOUS;
+        domain->policy->merge = cases[i].merge;
+        domain->policy->group = g_strdup(MF_GROUP_SHARED);
+        domain->caps = MF_CAP_PROBED | MF_CAP_SET_MERGE;
+        domain->mode = cases[i].mode;
+        domain->zero_only = cases[i].zero_only;
+        domain->nosharepages = cases[i].nosharepages;
+        domain->regrouping = cases[i].busy;
+        domain->saved_bytes = MF_U64(0);
+        g_ptr_array_add(snapshot->domains, domain);
+        snapshot->taken_usec = G_USEC_PER_SEC;
+        snapshot->host.run = MF_U64(1);
+
+        g_autoptr(MfPlan) plan = mf_decide(config, snapshot, memory);
+        const MfVerdict *verdict = mf_plan_find(plan, domain->uuid);
+        const MfReason *first = g_ptr_array_index(verdict->reasons, 0);
+        const MfAction *flags = find_flags(plan);
+        g_assert_cmpint(verdict->want, ==, cases[i].want);
+        g_assert_cmpint(first->code, ==, cases[i].reason);
+        g_assert_cmpstr(flags != NULL ? flags->to : NULL, ==, cases[i].told);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/zero/table", test_table);
+    return g_test_run();
+}
