@@ -47,6 +47,13 @@ class Weather(threading.Thread):
         self.at_hand_mib = AT_HAND_MIB
         self.written_pages = dict.fromkeys(PRIORITY, 0)
         self.ended = threading.Event()
+        self.lock = threading.RLock()
+
+    def leave(self, mib):
+        """From now on so much is at hand, and the host's files say so when this returns."""
+        with self.lock:
+            self.at_hand_mib = mib
+            self.show()
 
     def show(self):
         self.host.write("proc/meminfo", f"MemTotal: {TOTAL_MIB << 10} kB\nMemAvailable: {int(self.at_hand_mib * 1024)} kB\n"
@@ -63,12 +70,13 @@ class Weather(threading.Thread):
         last = time.monotonic()
         while not self.ended.wait(BEAT_SEC):
             now = time.monotonic()
-            for name in PRIORITY:
-                if self.blows and name not in self.paused:
-                    self.written_pages[name] += int(RATE_MIB * (now - last) * MIB / PAGE)
-                    self.at_hand_mib = max(0, self.at_hand_mib - RATE_MIB * (now - last))
+            with self.lock:
+                for name in PRIORITY:
+                    if self.blows and name not in self.paused:
+                        self.written_pages[name] += int(RATE_MIB * (now - last) * MIB / PAGE)
+                        self.at_hand_mib = max(0, self.at_hand_mib - RATE_MIB * (now - last))
+                self.show()
             last = now
-            self.show()
 
 
 class Stage:
@@ -113,8 +121,8 @@ class Stage:
         self.host.set("full_scans", int(self.host.get("full_scans")) + 2)
         for name in PRIORITY:
             self.host.write(self.reclaim_file(name), "")
-        self.weather.at_hand_mib = at_hand_mib
         self.weather.paused = set()
+        self.weather.leave(at_hand_mib)
         self.lines = len(self.daemon.text())
 
     def said(self):
@@ -128,7 +136,7 @@ class Stage:
     def calm(self):
         """Ends the storm, and waits until memfoldd says so, with room for all."""
         self.weather.blows = False
-        self.weather.at_hand_mib = AT_HAND_MIB * 3
+        self.weather.leave(AT_HAND_MIB * 3)
         wait.until("the storm to be over", lambda: "storm" not in self.host_codes(), 30)
         wait.until("nobody to be paused", lambda: not self.watch_pauses(), 60)
         wait.until("ksmd to go on", lambda: self.host.get("run") == "1", 30)
@@ -213,7 +221,7 @@ def a_crash_leaves_nobody_paused(stage):
     wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
     stage.weather.blows = False
     stage.daemon.kill()
-    stage.weather.at_hand_mib = 100
+    stage.weather.leave(100)
     stage.daemon.start()
     stage.daemon.wait_log('domain "low": an earlier memfoldd left it paused')
     wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 20)
@@ -236,7 +244,7 @@ def one_that_somebody_else_paused_is_left_alone(stage):
     stage.weather.blows = True
     wait.until("a pause of memfold's own", lambda: len(stage.watch_pauses()) > 1, 30, interval_sec=0.02)
     stage.weather.blows = False
-    stage.weather.at_hand_mib = AT_HAND_MIB * 3
+    stage.weather.leave(AT_HAND_MIB * 3)
     wait.until("the others to go on", lambda: stage.watch_pauses() == {"low"}, 60)
     wait.until("the storm to be over", lambda: "storm" not in stage.host_codes(), 30)
     tap.check(not os.path.exists(f"{stage.daemon.runtime}/owed"), "memfold thinks that it owes low something")

@@ -26,6 +26,7 @@ import scene  # noqa: E402
 import suite  # noqa: E402
 import case_broken_rule  # noqa: E402,F401
 import case_groups  # noqa: E402,F401
+import case_linux  # noqa: E402,F401
 import case_migration  # noqa: E402,F401
 import case_poison  # noqa: E402,F401
 import case_policies  # noqa: E402,F401

@@ -17,6 +17,8 @@ import wait  # noqa: E402
 QEMU = "/opt/memfold/bin/qemu-system-x86_64"
 KSM = "/sys/kernel/mm/ksm"
 CONSOLES = "/run/memfold-guest"
+TINY = {"rom": "/memfold/guest/tiny.rom"}
+LINUX = {"kernel": "/memfold/guest/linux.kernel", "initramfs": "/memfold/guest/linux.initramfs"}
 MEMORY_MIB = 32
 COMMON_MIB, DUP_MIB, ZERO_MIB, UNIQUE_MIB = 8, 1, 1, 2
 MIB_PAGES = 256
@@ -60,10 +62,10 @@ class Scene:
 
     # guests
 
-    def xml(self, name, policy=None, memory_mib=MEMORY_MIB, args=ARGS, **more):
+    def xml(self, name, policy=None, memory_mib=MEMORY_MIB, args=ARGS, boot=TINY, **more):
         """Path of a guest's XML; policy: attributes of the element, None for no element."""
         spec = domain.Domain(name=name, emulator=QEMU, console=f"{CONSOLES}/{name}", memory_mib=memory_mib, args=args,
-                             rom="/memfold/guest/tiny.rom", policy=policy, **more)
+                             policy=policy, **boot, **more)
         self.host.write(f"/run/{name}.xml", spec.xml())
         return f"/run/{name}.xml"
 
@@ -74,9 +76,9 @@ class Scene:
     def ask(self, name, word, command, limit_sec=60):
         return self.host.run(f"ask {CONSOLES}/{name} {limit_sec} {word} {shlex.quote(command)}", limit_sec + 5)
 
-    def wait_ready(self, *names):
+    def wait_ready(self, *names, limit_sec=60):
         for name in names:
-            self.ask(name, "READY", "info")
+            self.ask(name, "READY", "info", limit_sec)
 
     def verify(self, *names):
         """Each guest's pages hold what they must."""
