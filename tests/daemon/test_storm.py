@@ -216,6 +216,7 @@ def the_lowest_is_paused_and_goes_on(stage):
 
 @tap.test
 def a_crash_leaves_nobody_paused(stage):
+    stage.configure(horizon=26000, suspend=True)
     stage.begin()
     stage.weather.blows = True
     wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
