@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Hunts with fuzz targets for as long as one likes, some at a time, and prints what it came to.
+"""Hunts with fuzz targets for as long as one likes, some at a time, and prints what it came to. What counts is the CPU
+time of each: on a busy machine a hunt takes longer, and is as thorough.
 
 What is new is kept in the folder --keep, a folder for each target, and the next hunt begins there; what crashes a
 target is kept beside it. Exit status 1 when there was a crash.
@@ -28,7 +29,7 @@ def options():
     parser = argparse.ArgumentParser(description="Hunt with fuzz targets.")
     parser.add_argument("--build", required=True, type=pathlib.Path, help="a build with -Dfuzz=true")
     parser.add_argument("--keep", required=True, type=pathlib.Path, help="where inputs and crashes are kept")
-    parser.add_argument("--seconds", type=int, default=600, help="for each target (600)")
+    parser.add_argument("--seconds", type=int, default=600, help="of CPU time for each target (600)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="targets at a time")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of: {' '.join(TARGETS)}")
     chosen = parser.parse_args()
@@ -54,12 +55,12 @@ def hunt(chosen, name):
             log.write_text(run.log, encoding="utf-8")
             kept.append(log)
     told = " ".join(map(str, kept)) if run.crashed else "clean"
-    return ROW.format(name, chosen.seconds, run.execs, run.seeds_cov, run.cov, run.new_inputs, told), run.crashed
+    return ROW.format(name, round(run.cpu_sec), run.execs, run.seeds_cov, run.cov, run.new_inputs, told), run.crashed
 
 
 def main():
     chosen = options()
-    print(ROW.format("target", "seconds", "inputs", "cov from", "cov to", "new", "found"), flush=True)
+    print(ROW.format("target", "CPU sec", "inputs", "cov from", "cov to", "new", "found"), flush=True)
     crashed = False
     with concurrent.futures.ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
         for row, broken in pool.map(lambda name: hunt(chosen, name), chosen.targets or TARGETS):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Running one fuzz target, and reading what libFuzzer says of it.
 
-    run = libfuzzer.hunt("qmp", program, seconds=10, scratch=folder)
-    run.crashed, run.execs, run.seeds_cov, run.cov
+    found = libfuzzer.hunt("qmp", program, cpu_sec=10, scratch=folder)
+    found.crashed, found.execs, found.seeds_cov, found.cov
 """
 
 import dataclasses
@@ -11,7 +11,11 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
+import tempfile
+import threading
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Longer inputs bring nothing but slowness; the readers' own limits have unit tests.
@@ -21,6 +25,8 @@ LEAKS_ELSEWHERE = ("bus",)
 # By the clock, also of a machine that has much else to do.
 INPUT_LIMIT_SEC = 120
 MEMORY_LIMIT_MIB = 2048
+# A hunt that gets little of a busy machine takes longer, at most so much longer for each of its runs.
+STRETCH_MAX = 10
 # Files of an input are written thousands of times a second.
 SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
@@ -53,6 +59,7 @@ class Run:
     status: int
     log: str
     inputs: list
+    cpu_sec: float
 
     @property
     def crashed(self):
@@ -88,6 +95,31 @@ class Run:
         return "\n".join(self.log.splitlines()[-lines:])
 
 
+class Hunt:
+    """Some runs, one after the other, as one; the first one that crashes is the last."""
+
+    def __init__(self, runs):
+        self._runs = runs
+        last = runs[-1]
+        self.status, self.inputs, self.crashed, self.log, self.tail = last.status, last.inputs, last.crashed, last.log, last.tail
+        self.seeds_cov, self.cov = runs[0].seeds_cov, last.cov
+
+    def _sum(self, name):
+        return sum(getattr(run, name) for run in self._runs)
+
+    @property
+    def execs(self):
+        return self._sum("execs")
+
+    @property
+    def new_inputs(self):
+        return self._sum("new_inputs")
+
+    @property
+    def cpu_sec(self):
+        return self._sum("cpu_sec")
+
+
 def corpus(name):
     return HERE / "corpus" / name
 
@@ -110,9 +142,20 @@ def run(name, program, scratch, *arguments, limit_sec):
     dictionary = HERE / "dict" / f"{name}.dict"
     if dictionary.exists():
         command.append(f"-dict={dictionary}")
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                          env=_environment(name, scratch), timeout=limit_sec, check=False)
-    return Run(done.returncode, done.stderr.decode("utf-8", "replace"), sorted(glob.glob(f"{found}*")))
+    with tempfile.TemporaryFile() as log:
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, stdin=subprocess.DEVNULL,
+                                 env=_environment(name, scratch))
+        # Waited for by hand: that tells its own CPU time, whatever else this process runs.
+        alarm = threading.Timer(limit_sec, os.kill, (child.pid, signal.SIGKILL))
+        alarm.start()
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        finally:
+            alarm.cancel()
+        child.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        text = log.read().decode("utf-8", "replace")
+    return Run(child.returncode, text, sorted(glob.glob(f"{found}*")), usage.ru_utime + usage.ru_stime)
 
 
 def replay(name, program, scratch, *arguments):
@@ -120,13 +163,21 @@ def replay(name, program, scratch, *arguments):
     return run(name, program, scratch, *arguments, "-runs=0", corpus(name), limit_sec=300)
 
 
-def hunt(name, program, seconds, scratch, keep=None, seed=None):
-    """Searches for that long, from the corpus and from what `keep`, a folder that is added to, has."""
+def hunt(name, program, cpu_sec, scratch, keep=None):
+    """Searches until that much CPU time is used, from the corpus and from what `keep`, a folder that is added to, has."""
     inputs = keep or f"{scratch}/inputs"
     os.makedirs(inputs, exist_ok=True)
-    more = [f"-seed={seed}"] if seed else []
-    return run(name, program, scratch, f"-max_total_time={seconds}", "-print_final_stats=1", *more, inputs, corpus(name),
-               limit_sec=2 * seconds + 300)
+    runs, rest_sec, share = [], cpu_sec, 1
+    while rest_sec >= 1 or not runs:
+        began = time.monotonic()
+        slice_sec = max(1, round(rest_sec / max(share, 1 / STRETCH_MAX)))
+        runs.append(run(name, program, scratch, f"-max_total_time={slice_sec}", "-print_final_stats=1", inputs, corpus(name),
+                        limit_sec=2 * slice_sec + 300))
+        if runs[-1].crashed:
+            break
+        rest_sec -= runs[-1].cpu_sec
+        share = runs[-1].cpu_sec / (time.monotonic() - began)
+    return Hunt(runs)
 
 
 def can_name_functions():
