@@ -3,13 +3,14 @@
 #
 # Builds the emulator of x86 from a source package of Debian's QEMU, in a root of Debian 13 that can be thrown away:
 # package-qemu-root.sh DIR JOBS. DIR has the source package, and gets the binary ones. Debian's rules, but for the
-# emulators of other processors, Xen's, and user emulation, which are left out.
+# emulators of other processors, Xen's, and user emulation, which are left out. The package qemu-system has to be
+# among those that are built, or the rules build no emulator; it wants all the others, and is left behind.
 
 set -euo pipefail
 
 DIR=$1
 PROFILES=pkg.qemu.omit-user,pkg.qemu.omit-system-xen,pkg.qemu.omit-vdso-build-dep,nocheck
-OTHERS=(qemu-system qemu-system-arm qemu-system-mips qemu-system-ppc qemu-system-riscv qemu-system-s390x
+OTHERS=(qemu-system-arm qemu-system-mips qemu-system-ppc qemu-system-riscv qemu-system-s390x
     qemu-system-sparc qemu-system-misc)
 export DEBIAN_FRONTEND=noninteractive
 
@@ -30,4 +31,5 @@ cd /build/qemu
 DH_OPTIONS=${OTHERS[*]/#/-N} DEB_BUILD_OPTIONS="parallel=$2 nocheck" dpkg-buildpackage --build=any \
     --unsigned-changes --build-profiles="$PROFILES" \
     --rules-file='debian/rules system-packages=x86 QEMU_CONFIGURE_OPTIONS=--target-list=i386-softmmu,x86_64-softmmu'
+rm -f ../qemu-system_*.deb
 mv ../*.deb ../*_amd64.changes ../*_amd64.buildinfo "$DIR/"
