@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `memfold report`: what the last hour, day or week came to. */
+#include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "mf-cli.h"
 #include "mf-report.h"
@@ -25,19 +25,28 @@ find_period(const char *text, MfReportView *view)
     return FALSE;
 }
 
-/* "-": stdout. */
+/* "-": stdout. A file is written through its name: what it is, a device or a link, and whose,
+ * stays. */
 static MfExit
 write_html(const MfReportView *view, const char *path)
 {
     g_autofree char *page = mf_report_html(view);
-    g_autoptr(GError) error = NULL;
+    FILE *out = NULL;
+    int failure = 0;
 
     if (g_str_equal(path, "-")) {
         printf("%s", page);
         return MF_EXIT_OK;
     }
-    if (!g_file_set_contents(path, page, (gssize)strlen(page), &error)) {
-        mf_cli_complain("%s", error->message);
+    out = fopen(path, "we");
+    if (out == NULL || fputs(page, out) < 0) {
+        failure = errno;
+    }
+    if (out != NULL && fclose(out) != 0 && failure == 0) {
+        failure = errno;
+    }
+    if (failure != 0) {
+        mf_cli_complain("%s: %s", path, g_strerror(failure));
         return MF_EXIT_FAILED;
     }
     return MF_EXIT_OK;

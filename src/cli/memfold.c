@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* memfold: the operator's command.  Finds the subcommand and hands over; each has a file of its
  * own. */
+#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,12 +62,11 @@ run_help(const char *name)
     return command->run(2, (char *[]){(char *)name, option, NULL});
 }
 
-int
-main(int argc, char **argv)
+static MfExit
+run(int argc, char **argv)
 {
     const MfCommand *command;
 
-    setlocale(LC_ALL, "");
     if (argc < 2) {
         print_help(stderr);
         return MF_EXIT_USAGE;
@@ -89,4 +89,19 @@ main(int argc, char **argv)
         return MF_EXIT_USAGE;
     }
     return command->run(argc - 1, argv + 1);
+}
+
+int
+main(int argc, char **argv)
+{
+    MfExit exit_code;
+
+    setlocale(LC_ALL, "");
+    exit_code = run(argc, argv);
+    /* Half a table, or half an object, on a full disk is no success. */
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        mf_cli_complain("stdout: %s", g_strerror(errno));
+        return exit_code == MF_EXIT_OK ? MF_EXIT_FAILED : exit_code;
+    }
+    return exit_code;
 }

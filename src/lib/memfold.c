@@ -107,6 +107,19 @@ mf_call(MemfoldClient *client, const char *path, const char *interface, const ch
     return reply;
 }
 
+gboolean
+mf_call_check_words(const char *const *words, GError **error)
+{
+    for (gsize i = 0; words != NULL && words[i] != NULL; i++) {
+        if (!g_utf8_validate(words[i], -1, NULL)) {
+            g_set_error(error, MEMFOLD_ERROR, MEMFOLD_ERROR_INVALID,
+                        "argument %" G_GSIZE_FORMAT " is not UTF-8", i + 1);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 MemfoldClient *
 memfold_client_new(GError **error)
 {
@@ -203,10 +216,14 @@ memfold_client_set_policy(MemfoldClient *client, const char *domain, const char 
 {
     g_autoptr(GVariant) found = NULL;
     g_autoptr(GVariant) reply = NULL;
+    const char *const words[] = {domain, attribute, value, NULL};
     const char *path;
 
     g_return_val_if_fail(client != NULL && domain != NULL && attribute != NULL && value != NULL,
                          FALSE);
+    if (!mf_call_check_words(words, error)) {
+        return FALSE;
+    }
     found = mf_call(client, MF_OBJECT_HOST, MF_INTERFACE_HOST, "FindDomain",
                     g_variant_new("(s)", domain), "(o)", error);
     if (found == NULL) {
@@ -300,6 +317,9 @@ memfold_client_estimate(MemfoldClient *client, const char *const *domains, guint
     MemfoldEstimate *estimate;
 
     g_return_val_if_fail(client != NULL, NULL);
+    if (!mf_call_check_words(domains, error)) {
+        return NULL;
+    }
     if (rate_bytes > 0) {
         g_variant_builder_add(&options, "{sv}", "rate_bytes", g_variant_new_uint64(rate_bytes));
     }

@@ -25,6 +25,9 @@ memfold_client_audit(MemfoldClient *client, const char *const *domains, MemfoldP
     MemfoldAudit *audit;
 
     g_return_val_if_fail(client != NULL, NULL);
+    if (!mf_call_check_words(domains, error)) {
+        return NULL;
+    }
     reply =
         mf_call_long(client, "Audit", g_variant_new("(^as)", domains != NULL ? domains : nobody),
                      REPLY_TYPE, MF_SIGNAL_AUDIT, progress, user_data, error);

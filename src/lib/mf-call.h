@@ -15,3 +15,7 @@ GVariant *mf_call(MemfoldClient *client, const char *path, const char *interface
 GVariant *mf_call_long(MemfoldClient *client, const char *method, GVariant *params,
                        const char *reply_type, const char *signal, MemfoldProgress progress,
                        gpointer user_data, GError **error);
+
+/* TRUE when all words, NULL-terminated or NULL, can be sent; else MEMFOLD_ERROR_INVALID: what is
+ * not UTF-8 the bus does not carry. */
+gboolean mf_call_check_words(const char *const *words, GError **error);

@@ -53,6 +53,9 @@ memfold_client_report(MemfoldClient *client, const char *const *domains, guint64
     MemfoldReport *report;
 
     g_return_val_if_fail(client != NULL, NULL);
+    if (!mf_call_check_words(domains, error)) {
+        return NULL;
+    }
     if (period_sec > 0) {
         g_variant_builder_add(&options, "{sv}", "period_sec", g_variant_new_uint64(period_sec));
     }

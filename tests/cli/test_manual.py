@@ -5,6 +5,7 @@
 Usage: test_manual.py MEMFOLD MEMFOLDD HOOK MANDIR SOURCE_ROOT [TEST...]
 """
 
+import os
 import pathlib
 import re
 import shutil
@@ -142,8 +143,24 @@ def the_completion_has_the_commands_and_options():
         found = {word for word in complete("memfold", command, "") if word.startswith("-")}
         tap.equal(found, options(output(MEMFOLD, command, "--help")) - {"--help-all"}, f"options of {command}")
     tap.equal(complete("memfold", "status", "v"), {"vm1"}, "domains")
+    tap.equal(complete("memfold", "set", ""), {"vm1", "--help"}, "domains to set")
     values = re.search(r"merge=(\S+)", output(MEMFOLD, "set", "--help")).group(1).split("|")
     tap.equal(complete("memfold", "set", "vm1", "merge", "="), set(values), "values of merge")
+
+
+@tap.test
+def the_completion_carries_out_no_name():
+    """What completes to words of a command line is a name, whatever stands in it."""
+    names = ["$(touch ran)", "`touch ran`", "a b", "x;touch ran", "it's"]
+    program = ('. "$1"; _memfold_domains() { cat names; }; COMP_WORDS=(memfold "$2" ""); COMP_CWORD=2; _memfold; '
+               'for word in "${COMPREPLY[@]}"; do case $word in -*) ;; *) eval "printf \'%s\\n\' $word" ;; esac; done')
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "names").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        for command in ("status", "why", "estimate", "audit", "report", "set"):
+            done = subprocess.run(["bash", "-c", program, "bash", str(SOURCE / "src/cli/memfold.bash"), command], cwd=folder,
+                                  text=True, capture_output=True, check=True)
+            tap.equal(done.stdout.splitlines(), names, f"words after {command}")
+        tap.equal(os.listdir(folder), ["names"], "files: somebody's name was carried out")
 
 
 @tap.test

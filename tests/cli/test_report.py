@@ -51,10 +51,10 @@ class Host:
     def __init__(self, environment, folder):
         self.environment, self.folder = environment, folder
 
-    def run(self, *words, locale="C.UTF-8", term="xterm", **options):
+    def run(self, *words, locale="C.UTF-8", term="xterm", stdout=subprocess.PIPE, **options):
         environment = {**self.environment, "LC_ALL": locale, "TERM": term, "TZ": "UTC"}
         return subprocess.run([MEMFOLD, "report", *words], env=environment, timeout=30, check=False, encoding="utf-8",
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+                              stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, **options)
 
     @contextlib.contextmanager
     def daemon(self, **changes):
@@ -169,6 +169,34 @@ def a_file_gets_the_page_or_an_error(host):
         result = host.run("--html", f"{host.folder}/missing/report.html")
     tap.equal(result.returncode, FAILED, "exit code")
     tap.check("missing" in result.stderr and result.stderr.count("\n") == 1, result.stderr)
+
+
+@tap.test
+def a_file_stays_what_it_is(host):
+    """Nobody's link, mode or device is replaced by what is written."""
+    real, link = (pathlib.Path(host.folder, name) for name in ("real.html", "link.html"))
+    real.touch(mode=0o600)
+    link.symlink_to(real)
+    host.report("--html", str(link))
+    tap.check(link.is_symlink() and real.stat().st_mode & 0o777 == 0o600, "the link or its file was replaced")
+    page_of(real.read_text(encoding="utf-8"))
+    host.report("--html", "/dev/null")
+    tap.check(pathlib.Path("/dev/null").is_char_device(), "/dev/null was replaced")
+
+
+@tap.test
+def a_full_disk_is_a_failure(host):
+    with host.daemon(), open("/dev/full", "w", encoding="utf-8") as full:
+        result = host.run("--html", "-", stdout=full)
+    tap.equal(result.returncode, FAILED, "exit code")
+    tap.check("stdout" in result.stderr, result.stderr)
+
+
+@tap.test
+def a_name_that_is_no_text_is_refused(host):
+    with host.daemon():
+        result = host.run(b"\xff")
+    tap.equal((result.returncode, "argument 1 is not UTF-8" in result.stderr), (FAILED, True), result.stderr)
 
 
 @tap.test

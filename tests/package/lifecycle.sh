@@ -125,6 +125,25 @@ config_is_as_shipped() {
     dpkg-deb --fsys-tarfile "$(compgen -G "$DIR/new/memfold_*.deb")" | tar -xO ./etc/memfold/memfold.conf | cmp - "$CONFIG"
 }
 
+DEBTOR=6d656d66-6f6c-4000-8000-000000000001
+
+# As memfoldd writes it: paused, and 512 MiB before its balloon was filled.
+owe() {
+    mkdir -p /run/memfold
+    printf '[owed]\nversion=1\nboot-id=x\n\n[%s]\npid=7\nsuspended=true\nballoon-bytes=536870912\n' $DEBTOR >/run/memfold/owed
+}
+
+removal_tells_debts() {
+    local said
+    said=$(apt remove memfold)
+    printf '%s\n' "$said"
+    grep -q "virsh resume $DEBTOR$" <<<"$said" && grep -q "virsh setmem $DEBTOR 524288 --live$" <<<"$said"
+}
+
+purge_keeps_debts() {
+    apt purge memfold && grep -q "$DEBTOR" /run/memfold/owed
+}
+
 # dpkg by itself says who is in the way, and changes neither.
 dpkg_refuses() {
     local said
@@ -182,6 +201,13 @@ quietly apt install "${new[@]}"
 check "a configuration that was not edited is the new version's" config_is_as_shipped
 quietly apt purge "${NAMES[@]}"
 check "nothing is left when installed packages are purged" nothing_left
+
+quietly apt install "${new[@]}"
+owe
+check "who is still paused, or short of memory, is told at the removal" removal_tells_debts
+check "that is kept at the purge" purge_keeps_debts
+quietly apt purge "${NAMES[@]}"
+rm -rf /run/memfold
 
 quietly apt install ksmtuned
 check "dpkg says that ksmtuned is in the way, and leaves it" dpkg_refuses
