@@ -187,10 +187,10 @@ mf_groups_judge(const MfConfig *config, const MfGroups *groups, const MfDomain *
         return;
     }
     verdict->want = MF_MODE_UNKNOWN;
-    g_ptr_array_insert(verdict->reasons, 0,
-                       mf_reason_new(MF_REASON_WAITING, NULL,
-                                     "it is being moved to group \"%s\": left as it is until then",
-                                     name));
+    mf_verdict_tell_first(
+        verdict,
+        mf_reason_new(MF_REASON_WAITING, NULL,
+                      "it is being moved to group \"%s\": left as it is until then", name));
 }
 
 static MfReason *
@@ -221,7 +221,7 @@ fits(const MfDomain *domain, MfU64 *headroom, MfVerdict *verdict)
         headroom->value -= cost.value;
         return TRUE;
     }
-    g_ptr_array_insert(verdict->reasons, 0, no_room_reason(cost));
+    mf_verdict_tell_first(verdict, no_room_reason(cost));
     return FALSE;
 }
 
@@ -315,17 +315,11 @@ destination(const MfConfig *config, const MfGroups *groups, const Moves *moves,
 
 void
 mf_groups_decide(const MfConfig *config, const MfSnapshot *snapshot, MfGroups *groups,
-                 MfU64 headroom, MfPlan *plan)
+                 MfU64 *headroom, MfPlan *plan)
 {
     g_auto(Moves) moves = {0};
 
     moves_init(&moves, config, snapshot, groups);
-    for (guint i = 0; snapshot->host.has_groups && i < snapshot->domains->len; i++) {
-        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
-        if (domain->regrouping) {
-            headroom.value = mf_sub_clamp(headroom.value, domain->merged_bytes.value);
-        }
-    }
     for (guint i = 0; snapshot->host.has_groups && i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
         g_autofree char *to = destination(config, groups, &moves, domain);
@@ -334,7 +328,7 @@ mf_groups_decide(const MfConfig *config, const MfSnapshot *snapshot, MfGroups *g
         if (to == NULL) {
             continue;
         }
-        if (!fits(domain, &headroom, verdict)) {
+        if (!fits(domain, headroom, verdict)) {
             keep_apart_until_moved(config, groups, domain, verdict);
             continue;
         }

@@ -348,6 +348,39 @@ test_headroom_of_several(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpstr(moved_to(scene, two), ==, "new");
 }
 
+/* What moves take is not there for un-merging, nor the other way round; also while it is under
+ * way. */
+static void
+test_headroom_is_spent_once(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *mover = add_domain(scene, "mover", "tenant-a", 0);
+    MfDomain *off = add_domain(scene, "off", "tenant-b", 8);
+
+    mover->merged_bytes = MF_U64(300 * MIB);
+    off->policy->merge = MF_MERGE_OFF;
+    off->saved_bytes = off->merged_bytes = MF_U64(200 * MIB);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, mover), ==, "new");
+    g_assert_null(action_on(scene, off, MF_ACTION_DOMAIN_MODE));
+    g_assert_cmpint(first_reason(scene, off), ==, MF_REASON_NO_HEADROOM);
+
+    mover->regrouping = TRUE;
+    decide(scene);
+    g_assert_null(action_on(scene, off, MF_ACTION_DOMAIN_MODE));
+
+    mover->regrouping = FALSE;
+    off->switching = TRUE;
+    decide(scene);
+    g_assert_null(moved_to(scene, mover));
+    g_assert_cmpint(first_reason(scene, mover), ==, MF_REASON_NO_HEADROOM);
+
+    /* What one domain has merged is given back once, whatever is done to it. */
+    off->regrouping = TRUE;
+    mover->merged_bytes = MF_U64(250 * MIB);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, mover), ==, "new");
+}
+
 /* Who can't be moved yet shares no more with those he is to be kept from. */
 static void
 test_frozen_until_moved(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
@@ -453,6 +486,7 @@ main(int argc, char **argv)
     SCENE("/groups/failed-move", test_failed_move);
     SCENE("/groups/headroom", test_headroom);
     SCENE("/groups/headroom-of-several", test_headroom_of_several);
+    SCENE("/groups/headroom-is-spent-once", test_headroom_is_spent_once);
     SCENE("/groups/frozen-until-moved", test_frozen_until_moved);
     SCENE("/groups/kernel-without-groups", test_kernel_without_groups);
     SCENE("/groups/newcomers", test_newcomers);
