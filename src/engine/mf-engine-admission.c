@@ -157,8 +157,8 @@ start_free(gpointer data)
     g_free(start);
 }
 
-/* The running domains that something is promised to.  One that is being switched is left out: its
- * QEMU may hold its memory lock, and with it whoever asks for its command line. */
+/* The running domains that something is promised to.  One whose QEMU is being asked is left out: it
+ * may hold its memory lock, and with it whoever asks for its command line. */
 static GPtrArray *
 dup_promised(MfEngine *engine)
 {
@@ -167,7 +167,8 @@ dup_promised(MfEngine *engine)
     for (guint i = domains->len; i > 0; i--) {
         const MfDomain *domain = domains->pdata[i - 1];
 
-        if (domain->switching || !mf_promises_has(engine->admissions->promises, domain->uuid)) {
+        if (mf_registry_is_asked(engine->registry, domain->uuid) ||
+            !mf_promises_has(engine->admissions->promises, domain->uuid)) {
             g_ptr_array_remove_index(domains, i - 1);
         }
     }
