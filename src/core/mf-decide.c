@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From policy and state to verdicts and actions on domains; the host's half is mf-governor.c.
- *
- * Turning merging off gives every merged page back as a page of its own.  So it is done for one
- * domain at a time, and only when what it takes is known and there.
+ * From policy and state to verdicts; who is switched then is mf-switch.c's, and the host's half
+ * mf-governor.c's.
  */
 #include "mf-decide.h"
 
 #include "mf-governor.h"
 #include "mf-poison.h"
+#include "mf-switch.h"
 #include "mf-units.h"
 #include "mf-why.h"
 #include "mf-zero.h"
-
-#define SWITCH_CAPS (MF_CAP_SET_MERGE | MF_CAP_BACKEND_MERGE)
 
 static void
 take_reason(GPtrArray *reasons, MfReason *reason)
@@ -23,13 +20,6 @@ take_reason(GPtrArray *reasons, MfReason *reason)
     } else {
         mf_reason_free(reason);
     }
-}
-
-/* Puts a reason before those that are there: it says why a domain is not as it is wanted. */
-static void
-tell_first(MfVerdict *verdict, MfReason *reason)
-{
-    g_ptr_array_insert(verdict->reasons, 0, reason);
 }
 
 /* What stands against merging in the memory itself; FALSE when nothing does. */
@@ -173,20 +163,22 @@ tell_state_of_switch(const MfDomain *domain, MfVerdict *verdict)
     gboolean known = (domain->caps & MF_CAP_PROBED) && domain->mode != MF_MODE_UNKNOWN;
 
     if (!known) {
-        tell_first(verdict,
-                   mf_reason_new(MF_REASON_MODE_UNKNOWN, NULL,
-                                 "QEMU has not said whether its memory is merged: nothing is "
-                                 "switched%s%s",
-                                 domain->switch_error != NULL ? ": " : "",
-                                 domain->switch_error != NULL ? domain->switch_error : ""));
+        mf_verdict_tell_first(
+            verdict, mf_reason_new(MF_REASON_MODE_UNKNOWN, NULL,
+                                   "QEMU has not said whether its memory is merged: nothing is "
+                                   "switched%s%s",
+                                   domain->switch_error != NULL ? ": " : "",
+                                   domain->switch_error != NULL ? domain->switch_error : ""));
     } else if (domain->switch_error != NULL) {
-        tell_first(verdict, mf_reason_new(MF_REASON_SWITCH_FAILED, NULL,
-                                          "QEMU's last answer failed, it is asked again: %s",
-                                          domain->switch_error));
+        mf_verdict_tell_first(verdict,
+                              mf_reason_new(MF_REASON_SWITCH_FAILED, NULL,
+                                            "QEMU's last answer failed, it is asked again: %s",
+                                            domain->switch_error));
     } else if (domain->switching && domain->mode != verdict->want) {
-        tell_first(verdict, mf_reason_new(
-                                MF_REASON_WAITING, NULL, "it is being switched from %s to %s",
-                                mf_mode_to_string(domain->mode), mf_mode_to_string(verdict->want)));
+        mf_verdict_tell_first(verdict, mf_reason_new(MF_REASON_WAITING, NULL,
+                                                     "it is being switched from %s to %s",
+                                                     mf_mode_to_string(domain->mode),
+                                                     mf_mode_to_string(verdict->want)));
     }
 }
 
@@ -196,7 +188,7 @@ static void
 tell_what_stays_marked(const MfDomain *domain, MfVerdict *verdict)
 {
     if (verdict->want == MF_MODE_OFF && domain->mode == MF_MODE_OFF &&
-        (domain->caps & SWITCH_CAPS) == MF_CAP_BACKEND_MERGE && domain->mergeable_bytes.known &&
+        (domain->caps & MF_CAPS_SWITCH) == MF_CAP_BACKEND_MERGE && domain->mergeable_bytes.known &&
         domain->mergeable_bytes.value > 0) {
         g_autofree char *left_text = mf_format_bytes(domain->mergeable_bytes.value);
         take_reason(verdict->reasons,
@@ -215,7 +207,7 @@ mind_worth(const MfMemory *memory, const MfDomain *domain, gint64 now_usec, MfVe
 {
     MfReason *reason = NULL;
 
-    if (verdict->want == MF_MODE_ON && (domain->caps & SWITCH_CAPS) &&
+    if (verdict->want == MF_MODE_ON && (domain->caps & MF_CAPS_SWITCH) &&
         mf_trials_stopped(&memory->trials, domain, now_usec, &reason)) {
         verdict->want = domain->caps & MF_CAP_FREEZE ? MF_MODE_FROZEN : MF_MODE_OFF;
         g_ptr_array_set_size(verdict->reasons, 0); /* "policy auto: merged" */
@@ -240,25 +232,25 @@ judge(const MfConfig *config, const MfSnapshot *snapshot, const MfMemory *memory
         mf_groups_judge(config, &memory->groups, domain, verdict);
     }
     if (domain->policy_error != NULL) {
-        tell_first(verdict, mf_reason_new(MF_REASON_POLICY_INVALID,
-                                          "correct it with virsh metadata or memfold set",
-                                          "its policy is refused, the default applies: %s",
-                                          domain->policy_error));
+        mf_verdict_tell_first(
+            verdict,
+            mf_reason_new(MF_REASON_POLICY_INVALID, "correct it with virsh metadata or memfold set",
+                          "its policy is refused, the default applies: %s", domain->policy_error));
     }
     if (verdict->want == MF_MODE_FROZEN && probed && !(domain->caps & MF_CAP_FREEZE)) {
         verdict->want = MF_MODE_UNKNOWN;
-        tell_first(verdict,
-                   mf_reason_new(MF_REASON_FREEZE_UNSUPPORTED,
-                                 "set merge=\"off\", or run a kernel and QEMU that can freeze",
-                                 "this host can't freeze: merging is left as it is (%s)",
-                                 mf_mode_to_string(domain->mode)));
+        mf_verdict_tell_first(
+            verdict, mf_reason_new(MF_REASON_FREEZE_UNSUPPORTED,
+                                   "set merge=\"off\", or run a kernel and QEMU that can freeze",
+                                   "this host can't freeze: merging is left as it is (%s)",
+                                   mf_mode_to_string(domain->mode)));
     }
     if (verdict->want == MF_MODE_UNKNOWN) {
         return verdict;
     }
-    if (probed && !(domain->caps & SWITCH_CAPS)) {
+    if (probed && !(domain->caps & MF_CAPS_SWITCH)) {
         if (!marked_as_wanted(domain, verdict->want)) {
-            tell_first(verdict, switch_unsupported(verdict->want));
+            mf_verdict_tell_first(verdict, switch_unsupported(verdict->want));
         }
     } else {
         tell_state_of_switch(domain, verdict);
@@ -267,186 +259,11 @@ judge(const MfConfig *config, const MfSnapshot *snapshot, const MfMemory *memory
     return verdict;
 }
 
-/* Whether a domain is not as it is wanted, and QEMU could change that. */
-static gboolean
-to_be_switched(const MfDomain *domain, const MfVerdict *verdict)
-{
-    return verdict->want != MF_MODE_UNKNOWN && domain->mode != MF_MODE_UNKNOWN &&
-           domain->mode != verdict->want && (domain->caps & SWITCH_CAPS) != 0;
-}
-
-/* What un-merging a domain takes. */
-static MfU64
-unmerge_cost_bytes(const MfDomain *domain)
-{
-    if (domain->saved_bytes.known) {
-        return domain->saved_bytes;
-    }
-    if (domain->merged_bytes.known) {
-        return MF_U64(mf_add_sat(domain->merged_bytes.value,
-                                 domain->zero_bytes.known ? domain->zero_bytes.value : 0));
-    }
-    return MF_U64_ABSENT;
-}
-
-/* What un-merging may take: available memory above the reserve. */
-static MfU64
-headroom_bytes(const MfConfig *config, const MfHost *host)
-{
-    if (!host->mem_available_bytes.known || !host->mem_total_bytes.known) {
-        return MF_U64_ABSENT;
-    }
-    guint64 reserve_bytes =
-        mf_mul_div(host->mem_total_bytes.value, config->reserve_permyriad, MF_PERMYRIAD);
-    return MF_U64(mf_sub_clamp(host->mem_available_bytes.value, reserve_bytes));
-}
-
-/* Whether the domain can be un-merged now; else the verdict is told why not. */
-static gboolean
-unmerge_fits(const MfConfig *config, MfU64 cost, MfU64 headroom, MfVerdict *verdict)
-{
-    if (!cost.known) {
-        tell_first(verdict, mf_reason_new(MF_REASON_NO_HEADROOM, NULL,
-                                          "what un-merging it takes is not known: it "
-                                          "is left as it is until it is"));
-        return FALSE;
-    }
-    if (cost.value == 0) {
-        return TRUE;
-    }
-    g_autofree char *cost_text = mf_format_bytes(cost.value);
-    if (!headroom.known) {
-        tell_first(verdict,
-                   mf_reason_new(MF_REASON_NO_HEADROOM, NULL,
-                                 "un-merging it takes %s, and how much memory is available is "
-                                 "not known",
-                                 cost_text));
-        return FALSE;
-    }
-    if (cost.value > headroom.value) {
-        g_autofree char *headroom_text = mf_format_bytes(headroom.value);
-        g_autofree char *reserve_text = mf_format_permyriad(config->reserve_permyriad);
-        tell_first(verdict,
-                   mf_reason_new(MF_REASON_NO_HEADROOM,
-                                 "free memory on the host, or lower reserve-permyriad in "
-                                 "memfold.conf",
-                                 "un-merging it takes %s, and %s are available above the reserve "
-                                 "of %s of RAM",
-                                 cost_text, headroom_text, reserve_text));
-        return FALSE;
-    }
-    return TRUE;
-}
-
-/* The reason that made the verdict what it is. */
-static const MfReason *
-cause_of(const MfVerdict *verdict)
-{
-    for (guint i = 0; i < verdict->reasons->len; i++) {
-        const MfReason *reason = g_ptr_array_index(verdict->reasons, i);
-        if (reason->code == MF_REASON_POLICY || reason->code == MF_REASON_NOT_WORTH ||
-            reason->code == MF_REASON_NOSHAREPAGES || reason->code == MF_REASON_GROUP_UNENFORCED ||
-            reason->code == MF_REASON_ZERO_UNSUPPORTED) {
-            return reason;
-        }
-    }
-    return g_ptr_array_index(verdict->reasons, 0);
-}
-
-static void
-add_unmerge(MfPlan *plan, const MfDomain *domain, const MfVerdict *verdict, guint64 cost_bytes)
-{
-    const MfReason *cause = cause_of(verdict);
-    g_autofree char *cost_text = mf_format_bytes(cost_bytes);
-
-    mf_plan_add_domain_mode(plan, domain, MF_MODE_OFF,
-                            mf_reason_new(cause->code, cause->remedy, "%s; un-merging takes %s",
-                                          cause->text, cost_text));
-}
-
-/* Takes the un-mergings under way out of headroom.  Returns one that is not overdue, or NULL. */
-static const MfDomain *
-reserve_for_switching(const MfSnapshot *snapshot, const MfPlan *plan, MfU64 *headroom)
-{
-    const MfDomain *under_way = NULL;
-
-    for (guint i = 0; i < snapshot->domains->len; i++) {
-        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
-        const MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
-        if (!domain->switching || verdict->want != MF_MODE_OFF ||
-            !to_be_switched(domain, verdict)) {
-            continue;
-        }
-        headroom->value = mf_sub_clamp(headroom->value, unmerge_cost_bytes(domain).value);
-        if (domain->switch_error == NULL) {
-            under_way = domain;
-        }
-    }
-    return under_way;
-}
-
-/* Who is un-merged in this tick: all who have nothing merged, and the cheapest one of the rest. */
-static void
-plan_unmerging(const MfConfig *config, const MfSnapshot *snapshot, MfPlan *plan)
-{
-    g_autoptr(GPtrArray) waiting = g_ptr_array_new();
-    MfU64 headroom = headroom_bytes(config, &snapshot->host);
-    const MfDomain *under_way = reserve_for_switching(snapshot, plan, &headroom);
-    const MfDomain *next = NULL;
-    guint64 next_cost_bytes = G_MAXUINT64;
-
-    for (guint i = 0; i < snapshot->domains->len; i++) {
-        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
-        MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
-        if (verdict->want != MF_MODE_OFF || domain->switching || !to_be_switched(domain, verdict)) {
-            continue;
-        }
-        MfU64 cost = unmerge_cost_bytes(domain);
-        if (!unmerge_fits(config, cost, headroom, verdict)) {
-            continue;
-        }
-        if (cost.value == 0) {
-            add_unmerge(plan, domain, verdict, 0);
-            continue;
-        }
-        g_ptr_array_add(waiting, verdict);
-        if (next == NULL || cost.value < next_cost_bytes) {
-            next = domain;
-            next_cost_bytes = cost.value;
-        }
-    }
-
-    const MfDomain *first = under_way != NULL ? under_way : next;
-    for (guint i = 0; i < waiting->len; i++) {
-        MfVerdict *verdict = g_ptr_array_index(waiting, i);
-        if (g_str_equal(verdict->uuid, first->uuid)) {
-            add_unmerge(plan, first, verdict, next_cost_bytes);
-        } else {
-            tell_first(verdict, mf_reason_new(MF_REASON_WAITING, NULL, "%s is un-merged first",
-                                              first->name));
-        }
-    }
-}
-
-/* In a storm nobody takes memory that can wait. */
-static void
-hold_unmerging(const MfSnapshot *snapshot, MfPlan *plan)
-{
-    for (guint i = 0; i < snapshot->domains->len; i++) {
-        MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
-        if (verdict->want == MF_MODE_OFF &&
-            to_be_switched(g_ptr_array_index(snapshot->domains, i), verdict)) {
-            tell_first(verdict, mf_reason_new(MF_REASON_NO_HEADROOM, NULL,
-                                              "it is un-merged when the storm is over"));
-        }
-    }
-}
-
 /* Whether ksmd has work with this domain. */
 static gboolean
 should_and_can_merge(const MfDomain *domain, const MfVerdict *verdict)
 {
-    gboolean stuck = (domain->caps & MF_CAP_PROBED) && !(domain->caps & SWITCH_CAPS);
+    gboolean stuck = (domain->caps & MF_CAP_PROBED) && !(domain->caps & MF_CAPS_SWITCH);
 
     return verdict->want == MF_MODE_ON &&
            !(stuck && domain->mergeable_bytes.known && domain->mergeable_bytes.value == 0);
@@ -472,23 +289,16 @@ mf_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory)
     }
 
     /* Groups and off come before on, and all before ksmd moves: who must not merge is out of its
-     * way. */
-    mf_groups_decide(config, snapshot, &memory->groups,
-                     memory->storm.raging ? MF_U64(0) : headroom_bytes(config, &snapshot->host),
-                     plan);
+     * way.  In a storm nobody takes memory that can wait. */
+    MfU64 headroom = memory->storm.raging ? MF_U64(0) : mf_switch_headroom(config, snapshot, plan);
+    mf_groups_decide(config, snapshot, &memory->groups, &headroom, plan);
     mf_zero_decide(snapshot, plan);
     if (memory->storm.raging) {
-        hold_unmerging(snapshot, plan);
+        mf_switch_hold_off(snapshot, plan);
     } else {
-        plan_unmerging(config, snapshot, plan);
+        mf_switch_off(config, snapshot, headroom, plan);
     }
-    for (guint i = 0; i < snapshot->domains->len; i++) {
-        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
-        const MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
-        if (verdict->want != MF_MODE_OFF && !domain->switching && to_be_switched(domain, verdict)) {
-            mf_plan_add_domain_mode(plan, domain, verdict->want, mf_reason_copy(cause_of(verdict)));
-        }
-    }
+    mf_switch_rest(snapshot, plan);
     mf_governor_decide(config, snapshot, memory, merging, fresh, plan);
     mf_storm_decide(config, snapshot, &memory->storm, plan);
     mf_watch_note(snapshot, &memory->watch);

@@ -17,6 +17,13 @@ owner_of(const MfConfig *config, const MfDomain *domain)
                                                 : g_strdup(name);
 }
 
+/* Nobody knows what the domain asks for: the default policy that it has is not its own. */
+static gboolean
+is_unread(const MfDomain *domain)
+{
+    return domain->memory_kind == MF_MEMORY_UNKNOWN;
+}
+
 static gboolean
 is_shared(const char *owner)
 {
@@ -68,14 +75,20 @@ mf_groups_copy(const MfGroups *src, MfGroups *dest)
 }
 
 /* One domain more in a number.  "" is nobody: those in it do not belong together, and whose it was
- * is not known, or one of them can't be moved out. */
+ * is not known, or one of them can't be moved out.  One that is unread is taken for whose the
+ * number was. */
 static void
-take_occupant(const MfGroups *before, GHashTable *owners, const MfDomain *domain, const char *owner)
+take_occupant(const MfConfig *config, const MfGroups *before, GHashTable *owners,
+              const MfDomain *domain)
 {
     guint64 number = domain->ksm_group_number.value;
     const char *remembered = g_hash_table_lookup(before->owners, &number);
     const char *present = g_hash_table_lookup(owners, &number);
+    g_autofree char *owner = is_unread(domain) ? g_strdup(remembered) : owner_of(config, domain);
 
+    if (owner == NULL) {
+        return;
+    }
     if (present == NULL) {
         present = remembered != NULL ? remembered : owner;
         g_hash_table_insert(owners, dup_number(number), g_strdup(present));
@@ -117,10 +130,9 @@ mf_groups_note(const MfConfig *config, const MfSnapshot *snapshot, MfGroups *gro
     }
     for (guint i = 0; i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
-        g_autofree char *owner = owner_of(config, domain);
 
         if (domain->ksm_group_number.known && domain->ksm_group_number.value != DEFAULT_NUMBER) {
-            take_occupant(groups, owners, domain, owner);
+            take_occupant(config, groups, owners, domain);
         }
     }
     g_hash_table_unref(groups->owners);
@@ -175,10 +187,10 @@ mf_groups_judge(const MfConfig *config, const MfGroups *groups, const MfDomain *
         return;
     }
     verdict->want = MF_MODE_UNKNOWN;
-    g_ptr_array_insert(verdict->reasons, 0,
-                       mf_reason_new(MF_REASON_WAITING, NULL,
-                                     "it is being moved to group \"%s\": left as it is until then",
-                                     name));
+    mf_verdict_tell_first(
+        verdict,
+        mf_reason_new(MF_REASON_WAITING, NULL,
+                      "it is being moved to group \"%s\": left as it is until then", name));
 }
 
 static MfReason *
@@ -209,62 +221,118 @@ fits(const MfDomain *domain, MfU64 *headroom, MfVerdict *verdict)
         headroom->value -= cost.value;
         return TRUE;
     }
-    g_ptr_array_insert(verdict->reasons, 0, no_room_reason(cost));
+    mf_verdict_tell_first(verdict, no_room_reason(cost));
     return FALSE;
 }
 
-/* Who has to stay with those he is not to be with shares no more with them than he does. */
-static void
-freeze_until_moved(const MfDomain *domain, const char *owner, MfVerdict *verdict)
+/* Whether the domain goes on merging in a number that is somebody else's. */
+static gboolean
+is_stranger(const MfConfig *config, const MfGroups *groups, const MfDomain *domain)
 {
-    if (verdict->want == MF_MODE_UNKNOWN && domain->mode == MF_MODE_ON &&
-        (domain->caps & MF_CAP_FREEZE) && !is_shared(owner)) {
-        verdict->want = MF_MODE_FROZEN;
+    g_autofree char *owner = owner_of(config, domain);
+    const char *whose = domain->ksm_group_number.known
+                            ? g_hash_table_lookup(groups->owners, &domain->ksm_group_number.value)
+                            : NULL;
+
+    return whose != NULL && !g_str_equal(whose, owner) && !is_unread(domain) &&
+           domain->mode != MF_MODE_OFF && domain->mode != MF_MODE_FROZEN;
+}
+
+/* Who has to stay with those he is not to be with shares no more with them than he does.  Where he
+ * can't be kept from it the number is nobody's: those whose it was leave it, and none comes. */
+static void
+keep_apart_until_moved(const MfConfig *config, MfGroups *groups, const MfDomain *domain,
+                       MfVerdict *verdict)
+{
+    guint64 number = domain->ksm_group_number.value;
+    gboolean shared = g_str_equal(mf_config_group_of(config, domain->policy), MF_GROUP_SHARED);
+
+    if (!shared && (domain->caps & MF_CAP_FREEZE)) {
+        if (verdict->want == MF_MODE_UNKNOWN && domain->mode == MF_MODE_ON) {
+            verdict->want = MF_MODE_FROZEN;
+        }
+    } else if (is_stranger(config, groups, domain)) {
+        g_hash_table_insert(groups->owners, dup_number(number), g_strdup(""));
+        find_homes(groups);
     }
 }
 
-void
-mf_groups_decide(const MfConfig *config, const MfSnapshot *snapshot, const MfGroups *groups,
-                 MfU64 headroom, MfPlan *plan)
-{
-    /* Names that get their number by a move of this or of an earlier tick. */
-    g_autoptr(GHashTable) begun = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+/* What this tick's moves have to mind. */
+typedef struct {
+    GHashTable
+        *begun;       /* set of owners that get their number by a move of this or an earlier tick */
+    GHashTable *shut; /* set of numbers with a stranger: nobody is moved there before he has left */
+} Moves;
 
-    for (guint i = 0; snapshot->host.has_groups && i < snapshot->domains->len; i++) {
+static void
+moves_clear(Moves *moves)
+{
+    g_hash_table_unref(moves->begun);
+    g_hash_table_unref(moves->shut);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Moves, moves_clear)
+
+static void
+moves_init(Moves *moves, const MfConfig *config, const MfSnapshot *snapshot, const MfGroups *groups)
+{
+    moves->begun = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    moves->shut = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    for (guint i = 0; i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
-        if (!domain->regrouping) {
-            continue;
+
+        if (domain->regrouping && domain->group_error == NULL) {
+            g_hash_table_add(moves->begun, owner_of(config, domain));
         }
-        headroom.value = mf_sub_clamp(headroom.value, domain->merged_bytes.value);
-        if (domain->group_error == NULL) {
-            g_hash_table_add(begun, owner_of(config, domain));
+        if (is_stranger(config, groups, domain)) {
+            g_hash_table_add(moves->shut, dup_number(domain->ksm_group_number.value));
         }
     }
+}
+
+/* Where the domain is to be moved now; NULL: it stays, or waits.  Free with g_free(). */
+static char *
+destination(const MfConfig *config, const MfGroups *groups, const Moves *moves,
+            const MfDomain *domain)
+{
+    g_autofree char *owner = owner_of(config, domain);
+    const guint64 *home = g_hash_table_lookup(groups->homes, owner);
+
+    if (domain->pid <= 0 || domain->regrouping || is_unread(domain) ||
+        in_place(groups, domain, owner)) {
+        return NULL;
+    }
+    if (is_shared(owner)) {
+        return g_strdup_printf("%d", DEFAULT_NUMBER);
+    }
+    if (home != NULL) {
+        return g_hash_table_contains(moves->shut, home)
+                   ? NULL
+                   : g_strdup_printf("%" G_GUINT64_FORMAT, *home);
+    }
+    return is_alone(owner) || !g_hash_table_contains(moves->begun, owner) ? g_strdup("new") : NULL;
+}
+
+void
+mf_groups_decide(const MfConfig *config, const MfSnapshot *snapshot, MfGroups *groups,
+                 MfU64 *headroom, MfPlan *plan)
+{
+    g_auto(Moves) moves = {0};
+
+    moves_init(&moves, config, snapshot, groups);
     for (guint i = 0; snapshot->host.has_groups && i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
-        g_autofree char *owner = owner_of(config, domain);
-        const guint64 *home = g_hash_table_lookup(groups->homes, owner);
+        g_autofree char *to = destination(config, groups, &moves, domain);
         MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
-        g_autofree char *to = NULL;
 
-        if (domain->pid <= 0 || domain->regrouping || in_place(groups, domain, owner)) {
-            continue;
-        }
-        if (is_shared(owner)) {
-            to = g_strdup_printf("%d", DEFAULT_NUMBER);
-        } else if (home != NULL) {
-            to = g_strdup_printf("%" G_GUINT64_FORMAT, *home);
-        } else if (is_alone(owner) || !g_hash_table_contains(begun, owner)) {
-            to = g_strdup("new");
-        }
         if (to == NULL) {
             continue;
         }
-        if (!fits(domain, &headroom, verdict)) {
-            freeze_until_moved(domain, owner, verdict);
+        if (!fits(domain, headroom, verdict)) {
+            keep_apart_until_moved(config, groups, domain, verdict);
             continue;
         }
-        g_hash_table_add(begun, g_steal_pointer(&owner));
+        g_hash_table_add(moves.begun, owner_of(config, domain));
         mf_plan_add_group(plan, domain, to,
                           mf_reason_new(MF_REASON_POLICY, NULL, "its group is \"%s\"",
                                         mf_config_group_of(config, domain->policy)));

@@ -27,7 +27,8 @@ void mf_groups_clear(MfGroups *groups);
 /* dest holds nothing yet. */
 void mf_groups_copy(const MfGroups *src, MfGroups *dest);
 
-/* Takes note of who is where.  Does nothing on a kernel without groups. */
+/* Takes note of who is where.  Whose policy could not be read is taken for one of those he is with.
+ * Does nothing on a kernel without groups. */
 void mf_groups_note(const MfConfig *config, const MfSnapshot *snapshot, MfGroups *groups);
 
 /* Whether the domain is where its policy wants it, with nobody else than that allows. */
@@ -38,9 +39,11 @@ gboolean mf_groups_in_place(const MfConfig *config, const MfGroups *groups, cons
 void mf_groups_judge(const MfConfig *config, const MfGroups *groups, const MfDomain *domain,
                      MfVerdict *verdict);
 
-/* Appends a move for each domain that is not in its place.  headroom: what un-merging may take, of
- * all of them together; one that would take more, or nobody knows how much, stays, is frozen where
- * its QEMU can do that, and its verdict says so.  No domain is moved twice at a time, and of
- * a name without a number one domain goes first. */
-void mf_groups_decide(const MfConfig *config, const MfSnapshot *snapshot, const MfGroups *groups,
-                      MfU64 headroom, MfPlan *plan);
+/* Appends a move for each domain that is not in its place.  headroom: what un-merging may take;
+ * what the moves take is taken off it.  One that would take more, or nobody knows how much, stays,
+ * is frozen where its QEMU can do that, and its verdict says so; where it can't, the number in
+ * which it goes on merging is its owner's no more.  No domain is moved twice at a time, none whose
+ * policy could not be read, and none to where a stranger still merges; of a name without a number
+ * one domain goes first. */
+void mf_groups_decide(const MfConfig *config, const MfSnapshot *snapshot, MfGroups *groups,
+                      MfU64 *headroom, MfPlan *plan);

@@ -184,6 +184,12 @@ mf_verdict_free(MfVerdict *verdict)
 }
 
 void
+mf_verdict_tell_first(MfVerdict *verdict, MfReason *reason)
+{
+    g_ptr_array_insert(verdict->reasons, 0, reason);
+}
+
+void
 mf_plan_add_knob(MfPlan *plan, MfKnob knob, const char *from, const char *to, MfReason *reason)
 {
     MfAction *action = g_new0(MfAction, 1);

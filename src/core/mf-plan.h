@@ -134,6 +134,10 @@ void mf_reason_free(MfReason *reason);
 MfVerdict *mf_verdict_new(const char *uuid);
 void mf_verdict_free(MfVerdict *verdict);
 
+/* Puts a reason, which is taken, before those that are there: it says why a domain is not as it is
+ * wanted. */
+void mf_verdict_tell_first(MfVerdict *verdict, MfReason *reason);
+
 /* Appends an action; the plan takes ownership of reason. */
 void mf_plan_add_knob(MfPlan *plan, MfKnob knob, const char *from, const char *to,
                       MfReason *reason);

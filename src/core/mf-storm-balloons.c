@@ -82,8 +82,7 @@ static void
 tell(const MfStorm *storm, const MfCandidate *candidate, gint64 now_usec)
 {
     if (candidate->victim->balloon.before_bytes > 0) {
-        g_ptr_array_insert(candidate->verdict->reasons, 0,
-                           balloon_reason(storm, candidate, now_usec));
+        mf_verdict_tell_first(candidate->verdict, balloon_reason(storm, candidate, now_usec));
     }
 }
 

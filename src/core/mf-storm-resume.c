@@ -149,7 +149,7 @@ mf_storm_plan_resumption(const MfSnapshot *snapshot, const MfStorm *storm, const
             mf_storm_may_be_asked(&candidate->victim->calling, now_usec)) {
             mf_storm_act(plan, candidate, MF_ACTION_RESUME, 0, now_usec, g_steal_pointer(&reason));
         } else {
-            g_ptr_array_insert(candidate->verdict->reasons, 0, g_steal_pointer(&reason));
+            mf_verdict_tell_first(candidate->verdict, g_steal_pointer(&reason));
         }
         settled = FALSE;
     }

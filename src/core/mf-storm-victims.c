@@ -83,7 +83,7 @@ mf_storm_act(MfPlan *plan, const MfCandidate *candidate, MfActionKind kind, guin
     errand->busy = TRUE;
     errand->busy_usec = now_usec;
     candidate->victim->pausing |= kind == MF_ACTION_SUSPEND;
-    g_ptr_array_insert(candidate->verdict->reasons, 0, mf_reason_copy(reason));
+    mf_verdict_tell_first(candidate->verdict, mf_reason_copy(reason));
     mf_plan_add_relief(plan, kind, candidate->domain, bytes, reason);
 }
 
@@ -159,11 +159,11 @@ tell_given(const GArray *candidates)
         g_autofree char *text = mf_format_bytes(candidate->victim->reclaimed_bytes);
 
         if (candidate->victim->reclaimed_bytes > 0) {
-            g_ptr_array_insert(candidate->verdict->reasons, 0,
-                               mf_reason_new(MF_REASON_GIVES_WAY, MF_STORM_GIVES_WAY_REMEDY,
-                                             "in this storm, up to %s of its memory were asked "
-                                             "for (priority %u)",
-                                             text, candidate->domain->policy->priority));
+            mf_verdict_tell_first(candidate->verdict,
+                                  mf_reason_new(MF_REASON_GIVES_WAY, MF_STORM_GIVES_WAY_REMEDY,
+                                                "in this storm, up to %s of its memory were asked "
+                                                "for (priority %u)",
+                                                text, candidate->domain->policy->priority));
         }
     }
 }

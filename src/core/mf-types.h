@@ -56,6 +56,9 @@ typedef enum {
     MF_CAP_GROUP = 1 << 4,         /* it is kept apart now: the kernel has it in a group */
 } MfCaps;
 
+/* Either of these switches merging while the domain runs. */
+#define MF_CAPS_SWITCH (MF_CAP_SET_MERGE | MF_CAP_BACKEND_MERGE)
+
 /* One RAMBlock, as query-memory-merge reports it. */
 typedef struct {
     char *id;
@@ -125,7 +128,7 @@ typedef struct {
     MfU64 mem_available_bytes;
     MfU64 swap_free_bytes;
     MfU64 hardware_corrupted_bytes; /* memory that failed and is out of use */
-    MfU64 memory_waits_permyriad; /* of the last 10 s, somebody waited for memory (PSI "some") */
+    MfU64 memory_waits_permyriad;   /* of the last 10 s, somebody waited for memory (PSI "some") */
 
     /* /sys/kernel/mm/ksm: absent where the kernel has no such file */
     MfU64 run;

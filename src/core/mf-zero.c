@@ -46,8 +46,9 @@ mf_zero_decide(const MfSnapshot *snapshot, MfPlan *plan)
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
         gboolean wanted = domain->policy->merge == MF_MERGE_ZERO;
 
+        /* What could not be read may ask for it. */
         if (!domain->zero_only.known || domain->regrouping ||
-            (domain->zero_only.value != 0) == wanted) {
+            domain->memory_kind == MF_MEMORY_UNKNOWN || (domain->zero_only.value != 0) == wanted) {
             continue;
         }
         /* Who stops being that has nothing merged but zeroes: nothing is to be waited for. */

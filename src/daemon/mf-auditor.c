@@ -37,8 +37,12 @@ gboolean
 mf_auditor_call(G_GNUC_UNUSED MfBusHost *host, GDBusMethodInvocation *invocation,
                 const char *const *names, gpointer user_data)
 {
-    MfLongCall *call = mf_long_call_new(user_data, invocation, names, "audit", MF_SIGNAL_AUDIT);
+    MfLongCall *call = NULL;
 
+    if (mf_reply_names_refused(invocation, names)) {
+        return TRUE;
+    }
+    call = mf_long_call_new(user_data, invocation, names, "audit", MF_SIGNAL_AUDIT);
     mf_long_call_start(call, MF_POLKIT_AUDIT, begin);
     return TRUE;
 }

@@ -55,9 +55,9 @@ whole_reasons(const MfAuditReport *report)
 
     if (!report->knows_all) {
         g_variant_builder_add(&builder, "(sss)", "libvirt-away",
-                              "memfoldd is not connected to libvirt: there may be domains that it "
-                              "does not know",
-                              "start libvirtd; memfoldd tries again by itself");
+                              "memfoldd is not connected to libvirt, or has not been told of all "
+                              "its domains yet: there may be domains that it does not know",
+                              "see that libvirtd runs and answers; memfoldd asks again by itself");
     }
     return g_variant_builder_end(&builder);
 }

@@ -203,23 +203,8 @@ report_of_domain(const MfRecord *record, gint64 now_usec, guint period_sec)
                          series_of(record, now_usec, period_sec));
 }
 
-static gboolean
-is_asked_for(const MfRecord *record, const char *const *names)
-{
-    if (!names) {
-        return TRUE;
-    }
-    for (guint i = 0; names[i]; i++) {
-        if (g_str_equal(names[i], mf_record_get_name(record)) ||
-            g_ascii_strcasecmp(names[i], mf_record_get_uuid(record)) == 0) {
-            return TRUE;
-        }
-    }
-    return FALSE;
-}
-
 GVariant *
-mf_describe_report(const MfEngine *engine, const char *const *names, guint period_sec)
+mf_describe_report(const MfEngine *engine, GHashTable *asked, guint period_sec)
 {
     const MfHistory *history = mf_engine_get_history(engine);
     const MfRecord *host = mf_history_get_host(history);
@@ -236,7 +221,8 @@ mf_describe_report(const MfEngine *engine, const char *const *names, guint perio
         const MfRecord *record = records->pdata[i];
         gint64 ago_usec = now_usec - mf_record_get_last_usec(record);
 
-        if (is_asked_for(record, names) && ago_usec <= (gint64)period_sec * G_USEC_PER_SEC) {
+        if ((!asked || g_hash_table_contains(asked, record)) &&
+            ago_usec <= (gint64)period_sec * G_USEC_PER_SEC) {
             g_variant_builder_add_value(&domains, report_of_domain(record, now_usec, period_sec));
         }
     }

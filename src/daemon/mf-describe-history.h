@@ -12,6 +12,6 @@ void mf_describe_add_domain_history(GVariantBuilder *builder, const MfEngine *en
 /* Adds "groups" and "groups_source": by our kernel's counters, else summed up by policy. */
 void mf_describe_add_groups(GVariantBuilder *builder, const MfEngine *engine);
 
-/* The answer to Report, floating: of the domains of these names or UUIDs (NULL: all) that the
- * history has something of in the last period_sec. */
-GVariant *mf_describe_report(const MfEngine *engine, const char *const *names, guint period_sec);
+/* The answer to Report, floating: of the domains asked for (set of their const MfRecord; NULL: all)
+ * that the history has something of in the last period_sec. */
+GVariant *mf_describe_report(const MfEngine *engine, GHashTable *asked, guint period_sec);

@@ -21,7 +21,9 @@ void
 mf_dict_add_string(GVariantBuilder *builder, const char *key, const char *value)
 {
     if (value) {
-        g_variant_builder_add(builder, "{sv}", key, g_variant_new_string(value));
+        g_autofree char *valid = g_utf8_make_valid(value, -1);
+
+        g_variant_builder_add(builder, "{sv}", key, g_variant_new_string(valid));
     }
 }
 

@@ -8,7 +8,10 @@
 
 void mf_dict_add_u64(GVariantBuilder *builder, const char *key, MfU64 value);
 void mf_dict_add_i64(GVariantBuilder *builder, const char *key, MfI64 value);
+
+/* What is no UTF-8, and would be no message, becomes U+FFFD. */
 void mf_dict_add_string(GVariantBuilder *builder, const char *key, const char *value);
+
 void mf_dict_add_boolean(GVariantBuilder *builder, const char *key, gboolean value);
 
 /* The a(sss) of what a domain was not looked at for; NULL: an empty one.  Floating. */

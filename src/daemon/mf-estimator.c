@@ -72,6 +72,9 @@ mf_estimator_answer(MfEngine *engine, GDBusMethodInvocation *invocation, const c
     g_autoptr(GError) error = NULL;
     MfLongCall *call = NULL;
 
+    if (mf_reply_names_refused(invocation, names)) {
+        return;
+    }
     if (!read_options(options, &rate_bytes, &error)) {
         mf_reply_error(invocation, error);
         return;

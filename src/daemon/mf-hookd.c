@@ -34,7 +34,7 @@ typedef struct {
     guint answer_id; /* a prepare under way: answers when it takes too long */
     MfDomain *facts;
     gboolean admitted; /* of a prepare: the start was judged, or nobody could */
-    gboolean refused;  /* unjudged, since nobody could in time */
+    gboolean refused;  /* the answer is that it must not start */
     gboolean answered;
     gsize used_bytes;
     char text[MF_HOOK_MAX_BYTES];
@@ -86,12 +86,29 @@ client_end(Client *client)
     g_io_stream_close(G_IO_STREAM(client->connection), NULL, NULL);
 }
 
+/* Whether a start is refused by admission when nobody judges it; the hook does by itself. */
+static gboolean
+refuses_unjudged(const Client *client)
+{
+    const MfConfig *config = mf_engine_get_config(client->hookd->engine);
+
+    return config->admission == MF_ADMISSION_ENFORCE && config->admission_refuses;
+}
+
 static void
 on_written(GObject *source, GAsyncResult *result, gpointer data)
 {
     g_autoptr(Client) client = data;
+    gboolean written =
+        g_output_stream_write_all_finish(G_OUTPUT_STREAM(source), result, NULL, NULL);
 
-    g_output_stream_write_all_finish(G_OUTPUT_STREAM(source), result, NULL, NULL);
+    /* The hook had given up. */
+    if (!written && client->refused && !refuses_unjudged(client)) {
+        g_warning("domain \"%s\": nobody waited for the answer that it must not start, so that it "
+                  "does, most likely",
+                  client->facts->name);
+        mf_engine_admit_unjudged(client->hookd->engine, client->facts);
+    }
     client_end(client);
 }
 
@@ -160,6 +177,7 @@ on_admitted(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
 
     /* Whoever was answered already can't be told any more, and starts or not by that answer. */
     if (!client->answered && !mf_engine_admit_finish(result, &refusal)) {
+        client->refused = TRUE;
         answer_with(client, "refused", refusal);
         return;
     }
@@ -176,7 +194,7 @@ admit_unasked(Client *client)
 {
     const MfConfig *config = mf_engine_get_config(client->hookd->engine);
 
-    client->refused = config->admission == MF_ADMISSION_ENFORCE && config->admission_refuses;
+    client->refused = refuses_unjudged(client);
     if (config->admission == MF_ADMISSION_OFF) {
         return;
     }
@@ -188,6 +206,8 @@ admit_unasked(Client *client)
                             "ms; try again, or set refuse-without-daemon=false in memfold.conf",
                             client->facts->name, ANSWER_MAX_MSEC);
         answer_with(client, "refused", text);
+    } else {
+        mf_engine_admit_unjudged(client->hookd->engine, client->facts);
     }
 }
 

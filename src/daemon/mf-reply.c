@@ -21,3 +21,19 @@ mf_reply_error(GDBusMethodInvocation *invocation, const GError *error)
     }
     g_dbus_method_invocation_return_dbus_error(invocation, name, error->message);
 }
+
+gboolean
+mf_reply_names_refused(GDBusMethodInvocation *invocation, const char *const *names)
+{
+    g_autoptr(GError) error = NULL;
+    guint names_count = g_strv_length((char **)names);
+
+    if (names_count <= MF_NAMES_MAX) {
+        return FALSE;
+    }
+    error = g_error_new(MF_ERROR, MF_ERROR_INVALID,
+                        "%u domains are named, more than %d; without a name all are meant",
+                        names_count, MF_NAMES_MAX);
+    mf_reply_error(invocation, error);
+    return TRUE;
+}

@@ -157,8 +157,8 @@ start_free(gpointer data)
     g_free(start);
 }
 
-/* The running domains that something is promised to.  One that is being switched is left out: its
- * QEMU may hold its memory lock, and with it whoever asks for its command line. */
+/* The running domains that something is promised to.  One whose QEMU is being asked is left out: it
+ * may hold its memory lock, and with it whoever asks for its command line. */
 static GPtrArray *
 dup_promised(MfEngine *engine)
 {
@@ -167,7 +167,8 @@ dup_promised(MfEngine *engine)
     for (guint i = domains->len; i > 0; i--) {
         const MfDomain *domain = domains->pdata[i - 1];
 
-        if (domain->switching || !mf_promises_has(engine->admissions->promises, domain->uuid)) {
+        if (mf_registry_is_asked(engine->registry, domain->uuid) ||
+            !mf_promises_has(engine->admissions->promises, domain->uuid)) {
             g_ptr_array_remove_index(domains, i - 1);
         }
     }
@@ -226,6 +227,17 @@ mf_engine_admit(MfEngine *engine, const MfDomain *facts, GAsyncReadyCallback cal
     }
 }
 
+static void
+promise(MfEngine *engine, const MfDomain *facts)
+{
+    MfU64 need = mf_admission_need_bytes(facts);
+
+    if (need.known && engine->config->admission != MF_ADMISSION_OFF) {
+        mf_promises_make(engine->admissions->promises, facts->uuid, need.value,
+                         g_get_monotonic_time());
+    }
+}
+
 /* Judges here, on the main context, one start after the other. */
 gboolean
 mf_engine_admit_finish(GAsyncResult *result, char **ret_refusal)
@@ -234,8 +246,6 @@ mf_engine_admit_finish(GAsyncResult *result, char **ret_refusal)
     MfEngine *engine = start->engine;
     MfPromises *promises = engine->admissions->promises;
     const char *uuid = start->facts->uuid;
-    gint64 now_usec = g_get_monotonic_time();
-    MfU64 need = mf_admission_need_bytes(start->facts);
     MfReason *reason = NULL;
     gboolean migrates = takes_migrating(engine->admissions, uuid);
     gboolean admitted = FALSE;
@@ -251,17 +261,25 @@ mf_engine_admit_finish(GAsyncResult *result, char **ret_refusal)
     }
     mf_promises_end(promises, uuid);
     admitted = mf_admission_judge(engine->config, &start->snapshot->host,
-                                  mf_promises_sum_bytes(promises, now_usec), start->facts, &reason);
+                                  mf_promises_sum_bytes(promises, g_get_monotonic_time()),
+                                  start->facts, &reason);
     if (!admitted) {
         *ret_refusal = g_strdup_printf(
             "%s; %s%s", reason->text, reason->remedy,
             migrates ? "; it was to migrate to this host, and goes on where it is" : "");
-    } else if (need.known && engine->config->admission != MF_ADMISSION_OFF) {
-        mf_promises_make(promises, uuid, need.value, now_usec);
+    } else {
+        promise(engine, start->facts);
     }
     say(engine->admissions, uuid, reason);
     if (reason) {
         mf_engine_tell_changed(engine);
     }
     return admitted;
+}
+
+void
+mf_engine_admit_unjudged(MfEngine *engine, const MfDomain *facts)
+{
+    takes_migrating(engine->admissions, facts->uuid);
+    promise(engine, facts);
 }

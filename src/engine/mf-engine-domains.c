@@ -35,6 +35,24 @@ typedef struct {
 
 static void list_begin(MfEngine *engine);
 
+static gboolean
+on_list_retry(gpointer data)
+{
+    MfEngine *engine = data;
+
+    engine->list_id = 0;
+    list_begin(engine);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+list_later(MfEngine *engine, guint msec)
+{
+    if (mf_virt_is_connected(engine->virt) && engine->list_id == 0) {
+        engine->list_id = g_timeout_add(msec, on_list_retry, engine);
+    }
+}
+
 static void
 lookup_free(gpointer data)
 {
@@ -127,6 +145,10 @@ on_looked_up(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
         mf_problems_note(engine->domain_problems, lookup->uuid, facts->name, NULL);
     } else {
         mf_problems_note(engine->domain_problems, lookup->uuid, lookup->uuid, error);
+        if (!mf_error_is_gone(error) && !mf_registry_find(engine->registry, lookup->uuid)) {
+            engine->listed_all = FALSE;
+            list_later(engine, LIST_RETRY_MSEC);
+        }
     }
     if (facts && !pending->stopped && take_facts(engine, facts, MF_SOURCE_LIBVIRT)) {
         mf_engine_note_changed(engine);
@@ -218,16 +240,6 @@ take_list(MfEngine *engine, GPtrArray *listed, GPtrArray *unread, GHashTable *st
     mf_engine_note_changed(engine);
 }
 
-static gboolean
-on_list_retry(gpointer data)
-{
-    MfEngine *engine = data;
-
-    engine->list_id = 0;
-    list_begin(engine);
-    return G_SOURCE_REMOVE;
-}
-
 static void
 on_listed(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpointer data)
 {
@@ -249,11 +261,11 @@ on_listed(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpo
     }
     if (again) {
         list_begin(engine);
-    } else if ((!listed || lookup->unread->len > 0) && mf_virt_is_connected(engine->virt) &&
-               engine->list_id == 0) {
-        engine->list_id =
-            g_timeout_add(listed ? LIST_AGAIN_MSEC : LIST_RETRY_MSEC, on_list_retry, engine);
+    } else if (!listed || lookup->unread->len > 0) {
+        list_later(engine, listed ? LIST_AGAIN_MSEC : LIST_RETRY_MSEC);
     }
+    engine->listed_all = listed && lookup->unread->len == 0 && !engine->stopped_while_listing &&
+                         engine->list_id == 0;
 }
 
 static void
@@ -266,6 +278,7 @@ list_begin(MfEngine *engine)
         return;
     }
     g_clear_handle_id(&engine->list_id, g_source_remove);
+    engine->listed_all = FALSE;
     engine->stopped_while_listing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     task = g_task_new(NULL, NULL, on_listed, NULL);
     g_task_set_task_data(task, lookup_new(engine, NULL), lookup_free);

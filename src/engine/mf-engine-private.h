@@ -80,6 +80,7 @@ struct _MfEngine {
     GHashTable *looking_up;            /* uuid -> Lookup */
     GHashTable *stopped_while_listing; /* set of uuid; NULL while no list is under way */
     gboolean list_again;
+    gboolean listed_all; /* the last list told of every domain, and no other is wanted */
     guint list_id;
 };
 

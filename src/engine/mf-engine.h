@@ -112,6 +112,10 @@ void mf_engine_admit(MfEngine *engine, const MfDomain *facts, GAsyncReadyCallbac
                      gpointer user_data);
 gboolean mf_engine_admit_finish(GAsyncResult *result, char **ret_refusal);
 
+/* The domain starts, or may, without having been judged: it is promised its memory all the same, so
+ * that the next one does not count on it. */
+void mf_engine_admit_unjudged(MfEngine *engine, const MfDomain *facts);
+
 /* What was said of the last few starts, of an hour at most, latest first; of each domain the last
  * one.  Array of MfReason, g_ptr_array_unref(). */
 GPtrArray *mf_engine_dup_admissions(const MfEngine *engine);

@@ -238,6 +238,14 @@ mf_registry_get_n_domains(const MfRegistry *registry)
     return g_hash_table_size(registry->known);
 }
 
+gboolean
+mf_registry_is_asked(const MfRegistry *registry, const char *uuid)
+{
+    const Known *known = g_hash_table_lookup(registry->known, uuid);
+
+    return known && known->asked;
+}
+
 MfU64
 mf_registry_get_accounts_age_msec(const MfRegistry *registry, const char *uuid, gint64 now_usec)
 {

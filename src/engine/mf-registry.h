@@ -45,6 +45,9 @@ GPtrArray *mf_registry_copy_domains(const MfRegistry *registry, gint64 now_usec)
 GPtrArray *mf_registry_list_domains(const MfRegistry *registry);
 guint mf_registry_get_n_domains(const MfRegistry *registry);
 
+/* Whether an answer of the domain's QEMU is waited for. */
+gboolean mf_registry_is_asked(const MfRegistry *registry, const char *uuid);
+
 /* Age of what smaps told of the domain; absent when it has told nothing yet. */
 MfU64 mf_registry_get_accounts_age_msec(const MfRegistry *registry, const char *uuid,
                                         gint64 now_usec);

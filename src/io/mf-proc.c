@@ -304,9 +304,9 @@ mf_proc_read_mergeable(MfRoot *root, gint64 pid, GError **error)
 char *
 mf_proc_read_comm(MfRoot *root, gint64 pid)
 {
-    char *text = read_pid_file(root, pid, "comm", COMM_BYTES, NULL, NULL);
+    g_autofree char *text = read_pid_file(root, pid, "comm", COMM_BYTES, NULL, NULL);
 
-    return text != NULL ? g_strchomp(text) : g_strdup("?");
+    return text != NULL ? mf_text_printable(g_strchomp(text), COMM_BYTES) : g_strdup("?");
 }
 
 GArray *

@@ -67,7 +67,8 @@ GArray *mf_proc_read_private_memory(MfRoot *root, const MfDomain *domain, GError
  * Blocks for the page table walk. */
 GArray *mf_proc_read_mergeable(MfRoot *root, gint64 pid, GError **error);
 
-/* Name of the program that runs as pid, or "?"; g_free(). */
+/* Name of the program that runs as pid, which chose it, as mf_text_printable() gives it; or "?".
+ * g_free(). */
 char *mf_proc_read_comm(MfRoot *root, gint64 pid);
 
 /* The control group of domain->pid alone, see mf_parse_cgroup_of_domain().  NULL with error. */

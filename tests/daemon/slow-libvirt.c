@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A libvirt that is slow to open, for LD_PRELOAD, and a watch over how the process ends.
+ * A libvirt that is slow to open and to list its domains, for LD_PRELOAD, and a watch over how the
+ * process ends.
  *
  * What really goes wrong, libcrypto's exit handler freeing what an opening uses, is a matter of
  * microseconds.  Here the opening takes $SLOW_LIBVIRT_MSEC longer, and exit handlers that run
- * meanwhile end the process with SIGABRT.
+ * meanwhile end the process with SIGABRT.  A list takes as long as the file $SLOW_LIBVIRT_LIST is
+ * there.
  */
 #include <dlfcn.h>
 #include <libvirt/libvirt.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 static atomic_int openings_count;
 
@@ -26,7 +29,8 @@ virConnectPtr
 virConnectOpen(const char *uri)
 {
     virConnectPtr (*real)(const char *) = dlsym(RTLD_NEXT, "virConnectOpen");
-    long slow_msec = atol(getenv("SLOW_LIBVIRT_MSEC"));
+    const char *slow_text = getenv("SLOW_LIBVIRT_MSEC");
+    long slow_msec = slow_text != NULL ? atol(slow_text) : 0;
     struct timespec slow = {slow_msec / 1000, slow_msec % 1000 * 1000000};
     virConnectPtr connection = NULL;
 
@@ -36,4 +40,18 @@ virConnectOpen(const char *uri)
     connection = real(uri);
     openings_count--;
     return connection;
+}
+
+int
+virConnectListAllDomains(virConnectPtr connection, virDomainPtr **domains, unsigned int flags)
+{
+    int (*real)(virConnectPtr, virDomainPtr **, unsigned int) =
+        dlsym(RTLD_NEXT, "virConnectListAllDomains");
+    const char *sign = getenv("SLOW_LIBVIRT_LIST");
+    const struct timespec pause = {0, 10000000};
+
+    while (sign != NULL && access(sign, F_OK) == 0) {
+        nanosleep(&pause, NULL);
+    }
+    return real(connection, domains, flags);
 }

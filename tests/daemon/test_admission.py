@@ -287,6 +287,30 @@ def figures_that_come_late_are_as_no_daemon(scene):
 
 
 @tap.test
+def one_that_starts_unchecked_is_counted(scene):
+    scene.begin("enforce", more="refuse-without-daemon=false")
+    scene.sign.touch()
+    tap.equal(scene.ask("a", A, 800), ENOUGH, "answer without figures")
+    scene.sign.unlink()
+    # 800 + 80/4096 of it + 32.
+    text = scene.refused("b", B, 400)
+    tap.check("847.6 MiB promised" in text, text)
+    scene.daemon.hook("stopped", "a", A)
+    tap.equal(scene.prepare("b", B, 400), ENOUGH, "answer after a has stopped")
+
+
+@tap.test
+def one_whose_hook_did_not_wait_for_the_refusal_is_counted(scene):
+    scene.begin("enforce", more="refuse-without-daemon=false")
+    counted = scene.daemon.logged("nobody waited for the answer|started unchecked")
+    with scene.daemon.connect_hook() as connection:
+        connection.sendall(scene.daemon.hook_line("prepare", "a", A, memory_bytes=2000 * MIB, policy=MERGING))
+    scene.daemon.wait_log("nobody waited for the answer|started unchecked", counted + 1)
+    text = scene.refused("b", B, 100)
+    tap.check("2.0 GiB promised" in text, text)
+
+
+@tap.test
 def doctor_says_when_nobody_asks(scene):
     with tempfile.TemporaryDirectory() as folder:
         hook = pathlib.Path(folder, HOOKDIR.lstrip("/"), "50-memfold")

@@ -154,6 +154,32 @@ def without_libvirt_nothing_is_proven(scene):
 
 
 @tap.test
+def before_libvirt_has_told_of_all_domains_nothing_is_proven(scene):
+    """Connected, but the list has not come: an empty one would be clean."""
+    daemon, host = scene
+    folder = f"{daemon.folder}/early"
+    os.mkdir(folder)
+    sign = pathlib.Path(folder, "slow")
+    sign.touch()
+    with bus.private() as environment:
+        slow = {**environment, "LD_PRELOAD": f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/slow-libvirt.so",
+                "SLOW_LIBVIRT_LIST": str(sign),
+                "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
+        with memfoldd.Memfoldd(slow, folder, host.root, daemon.uri) as early:
+            try:
+                early.start()
+                early.environment = environment  # of what is run beside it
+                wait.until("the connection", lambda: early.describe()[0]["libvirt_connected"], 20)
+                code, out, _ = run(early)
+                tap.equal(code, 1, "exit code before the list")
+                tap.check("not proven" in out and "told of all" in " ".join(out.split()), out)
+            finally:
+                sign.unlink()
+            wait.until("the list to come", lambda: "vm1" in early.describe()[2], 20)
+            wait.until("a proof after it", lambda: run(early)[0] == 0, 20)
+
+
+@tap.test
 def a_stop_does_not_wait_for_it(scene):
     with running(scene, stderr=subprocess.DEVNULL) as program:
         begun = time.monotonic()

@@ -171,6 +171,30 @@ def what_qemu_says_is_not_believed_blindly(scene):
 
 
 @tap.test
+def one_that_never_answers_well_has_touched_its_memory_all_the_same(scene):
+    """What it was promised at its start is not kept for it beside what it takes."""
+    name, uuid, mib = "vm13", scene.domains["vm13"], 1 << 20
+    daemon = scene.daemon
+    daemon.configure("[merge]\ndefault-group=shared\nreserve-permyriad=0\n[admission]\nadmission=enforce\n"
+                     "refuse-without-daemon=true\n")
+    daemon.reload()
+    scene.host.set("pages_sharing", 0)
+    scene.host.write("proc/meminfo", "".join(f"{figure}: {size * 1024} kB\n" for figure, size in (
+        ("MemTotal", 8000), ("MemFree", 1000), ("MemAvailable", 1000), ("SwapTotal", 0), ("SwapFree", 0))))
+    scene.host.add_qemu(4013, name, uuid, rss_kib=300 * 1024)
+
+    def answer(*words, mib_count):
+        return daemon.hook("prepare", *words, policy=MERGING, memory_bytes=mib_count * mib)
+
+    # On a busy machine the figures may come too late for an answer, and an answer may be under way.
+    wait.until("its start", lambda: answer(name, uuid, mib_count=400) == {"ok": True}, 30)
+    other = "99999999-1111-4111-8111-111111111111"
+    # 400 + 80/4096 of it + 32, less 300.
+    wait.until("what it is still owed", lambda: "139.8 MiB promised" in answer("other", other, mib_count=900)["refused"], 20,
+               show=lambda: answer("other", other, mib_count=900))
+
+
+@tap.test
 def only_its_own_files_and_the_knobs_are_written(scene):
     pid = scene.daemon.process.pid
     scene.daemon.stop()

@@ -13,6 +13,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
 import xml.etree.ElementTree
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
@@ -194,8 +195,9 @@ def the_command_shows_the_same(scene):
 
 @tap.test
 def bad_questions_are_refused(scene):
-    for names, options, error in (((), {"period_sec": 59}, "Invalid"), ((), {"period_sec": 604801}, "Invalid"),
-                                  ((), {"colour": 3600}, "Invalid"), (("nobody",), {}, "NoDomain")):
+    tap.equal(list(scene.report(*(["vm1"] * 640))[2]), ["vm1"], "domains of the same name 640 times")
+    for names, options, error in ((("vm1",) * 641, {}, "Invalid"), ((), {"period_sec": 59}, "Invalid"),
+                                  ((), {"period_sec": 604801}, "Invalid"), ((), {"colour": 3600}, "Invalid"), (("nobody",), {}, "NoDomain")):
         try:
             scene.report(*names, **options)
         except memfoldd.Refused as refused:
@@ -203,6 +205,42 @@ def bad_questions_are_refused(scene):
         else:
             raise tap.Failed(f"{names} {options} went well")
     tap.equal((scene.report(period_sec=604800)[0]["step_sec"], scene.report()[0]["step_sec"]), (3600, 20), "steps")
+
+
+@tap.test
+def of_many_at_once_two_are_made(scene):
+    def ask(answers):
+        try:
+            answers.append(scene.report()[0]["period_sec"])
+        except memfoldd.Refused as refused:
+            answers.append(refused.name)
+
+    def burst():
+        answers = []
+        threads = [threading.Thread(target=ask, args=(answers,)) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        tap.check(len(answers) == 16 and set(answers) <= {3600, "Busy"} and 3600 in answers, f"answers: {answers}")
+        return "Busy" in answers
+
+    wait.until("one that comes when two are under way", burst, 30)
+    wait.until("an answer when they are done", lambda: ask(found := []) or found == [3600], 20)
+
+
+@tap.test
+def other_calls_refuse_as_many_names(scene):
+    from gi.repository import GLib
+    names = ["vm1"] * 641
+    for method, arguments in (("Audit", GLib.Variant("(as)", (names,))),
+                              ("Estimate", GLib.Variant("(asa{sv})", (names, {})))):
+        try:
+            scene.daemon.call("/org/memfold1", "Host", method, arguments)
+        except memfoldd.Refused as refused:
+            tap.equal(refused.name, "Invalid", f"error of {method}")
+        else:
+            raise tap.Failed(f"{method} went well")
 
 
 if __name__ == "__main__":

@@ -207,6 +207,25 @@ test_gone_between(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     assert_gone(scene);
 }
 
+/* A process names itself, by bytes. */
+static void
+test_comm(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const char *const cases[][2] = {
+        {"qemu-system-x86\n", "qemu-system-x86"},
+        {"b\xc3\xa4r\n", "b\xc3\xa4r"},
+        {"a\xff\x1b[31m\n", "a\xef\xbf\xbd?[31m"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        fake_root_set_file(scene->fake, "proc/1234/comm", cases[i][0]);
+        g_autofree char *comm = mf_proc_read_comm(scene->root, 1234);
+        g_assert_cmpstr(comm, ==, cases[i][1]);
+    }
+    g_autofree char *none = mf_proc_read_comm(scene->root, 4321);
+    g_assert_cmpstr(none, ==, "?");
+}
+
 static void
 test_no_ksm_stat(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -332,6 +351,7 @@ main(int argc, char **argv)
     ADD("resident", test_resident);
     ADD("gone", test_gone);
     ADD("gone-between", test_gone_between);
+    ADD("comm", test_comm);
     ADD("no-ksm-stat", test_no_ksm_stat);
     ADD("bad-figures", test_bad_figures);
     ADD("denied", test_denied);

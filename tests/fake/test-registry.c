@@ -102,6 +102,8 @@ test_one_question_at_a_time(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     mf_registry_update(scene->registry, other, MF_SOURCE_LIBVIRT, 2 * SEC);
     g_assert_true(mf_registry_next_question(scene->registry, 2 * SEC, &question, &serial));
     g_assert_cmpstr(question.uuid, ==, UUID_B);
+    g_assert_true(mf_registry_is_asked(scene->registry, UUID_A));
+    g_assert_false(mf_registry_is_asked(scene->registry, "nobody"));
     domains = mf_registry_copy_domains(scene->registry, 3 * SEC);
     g_assert_true(((MfDomain *)domains->pdata[0])->switching);
     g_assert_null(((MfDomain *)domains->pdata[0])->switch_error);
@@ -121,6 +123,8 @@ test_failures_are_tried_again_later(Scene *scene, gconstpointer unused G_GNUC_UN
     assert_nothing_to_ask(scene, 5 * SEC);
     domains = mf_registry_copy_domains(scene->registry, 5 * SEC);
     g_assert_cmpstr(((MfDomain *)domains->pdata[0])->switch_error, ==, "query refused");
+    g_assert_true(((MfDomain *)domains->pdata[0])->switching);
+    g_assert_false(mf_registry_is_asked(scene->registry, UUID_A));
     ask_and_answer(scene, 6 * SEC, 0, MF_MODE_UNKNOWN, NULL, &failed);
     assert_nothing_to_ask(scene, 15 * SEC);
     /* libvirt has come again: no more waiting. */

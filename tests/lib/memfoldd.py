@@ -205,8 +205,13 @@ class Memfoldd:
                 answer += piece
             return answer
 
-    def hook(self, operation, name, uuid, **more):
-        """Tells what libvirt's hook would; returns the answer's object."""
+    @staticmethod
+    def hook_line(operation, name, uuid, **more):
+        """What libvirt's hook would tell."""
         message = {"version": 1, "operation": operation, "suboperation": "begin", "extra": "-",
                    "name": name, "uuid": uuid, "nosharepages": False, "memory": "anonymous", **more}
-        return json.loads(self.hook_raw(json.dumps(message).encode() + b"\n"))
+        return json.dumps(message).encode() + b"\n"
+
+    def hook(self, operation, name, uuid, **more):
+        """Tells it; returns the answer's object."""
+        return json.loads(self.hook_raw(self.hook_line(operation, name, uuid, **more)))

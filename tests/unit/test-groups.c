@@ -201,6 +201,94 @@ test_change_of_group(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpstr(moved_to(scene, two), ==, "new");
 }
 
+/* X changes its group, and can neither be moved nor frozen: nobody new comes to it, and those who
+ * are with it leave. */
+static void
+test_stuck_stranger(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *before = add_domain(scene, "before", "tenant-a", 7);
+    MfDomain *x = add_domain(scene, "x", "tenant-a", 7);
+    MfDomain *newcomer = add_domain(scene, "newcomer", NULL, 9);
+
+    x->caps &= ~(guint)MF_CAP_FREEZE;
+    x->merged_bytes = MF_U64(451 * MIB);
+    decide(scene);
+    g_free(x->policy->group);
+    x->policy->group = g_strdup("tenant-b");
+    newcomer->policy->group = g_strdup("tenant-a");
+    decide(scene);
+    g_assert_null(moved_to(scene, x));
+    g_assert_cmpstr(moved_to(scene, newcomer), ==, "new");
+
+    newcomer->ksm_group_number = MF_U64(10);
+    decide(scene);
+    g_assert_cmpint(wanted(scene, newcomer), ==, MF_MODE_ON);
+    g_assert_cmpstr(moved_to(scene, before), ==, "10");
+    g_assert_cmpint(wanted(scene, before), ==, MF_MODE_UNKNOWN);
+    g_assert_null(moved_to(scene, x));
+}
+
+/* Who comes while one who is to leave still merges there waits for that. */
+static void
+test_leaving_stranger(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *one = add_domain(scene, "one", "tenant-a", 7);
+    MfDomain *two = add_domain(scene, "two", "tenant-a", 7);
+    MfDomain *newcomer = add_domain(scene, "newcomer", NULL, 9);
+
+    one->caps &= ~(guint)MF_CAP_FREEZE;
+    decide(scene);
+    g_free(one->policy->group);
+    one->policy->group = g_strdup("tenant-b");
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, one), ==, "new");
+    g_assert_null(moved_to(scene, two));
+
+    one->regrouping = TRUE;
+    g_free(newcomer->policy->group);
+    newcomer->policy->group = g_strdup("tenant-a");
+    decide(scene);
+    g_assert_null(moved_to(scene, newcomer));
+    g_assert_null(moved_to(scene, two));
+
+    one->regrouping = FALSE;
+    one->ksm_group_number = MF_U64(8);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, newcomer), ==, "7");
+    g_assert_null(moved_to(scene, one));
+    g_assert_null(moved_to(scene, two));
+}
+
+/* What a domain asks for that could not be read is not known: it stays where it is, and so do those
+ * who are with it. */
+static void
+test_unread(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    for (guint shared = 0; shared < 2; shared++) {
+        MfDomain *one = add_domain(scene, "one", "tenant-a", 7 + shared * 10);
+        MfDomain *two = add_domain(scene, "two", "tenant-a", 7 + shared * 10);
+        MfDomain *lone = add_domain(scene, "lone", NULL, 8 + shared * 10);
+
+        scene->config->default_group = shared ? MF_DEFAULT_GROUP_SHARED : MF_DEFAULT_GROUP_ISOLATED;
+        decide(scene);
+        g_clear_pointer(&two->policy->group, g_free);
+        two->memory_kind = lone->memory_kind = MF_MEMORY_UNKNOWN;
+        decide(scene);
+        decide(scene);
+        g_assert_null(moved_to(scene, one));
+        g_assert_cmpint(wanted(scene, one), ==, MF_MODE_ON);
+        g_assert_null(moved_to(scene, two));
+        g_assert_cmpint(wanted(scene, two), ==, MF_MODE_UNKNOWN);
+        g_assert_null(moved_to(scene, lone));
+
+        /* When nobody else is left, the number is still his. */
+        one->ksm_group_number = MF_U64(9 + shared * 10);
+        decide(scene);
+        g_assert_cmpstr(moved_to(scene, one), ==, shared ? "17" : "7");
+        g_ptr_array_set_size(scene->snapshot->domains, 0);
+    }
+}
+
 /* A move that fails: the domain must not merge, and those whose number it is in must not stay with
  * it. */
 static void
@@ -258,6 +346,39 @@ test_headroom_of_several(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     two->merged_bytes = MF_U64(150 * MIB);
     decide(scene);
     g_assert_cmpstr(moved_to(scene, two), ==, "new");
+}
+
+/* What moves take is not there for un-merging, nor the other way round; also while it is under
+ * way. */
+static void
+test_headroom_is_spent_once(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *mover = add_domain(scene, "mover", "tenant-a", 0);
+    MfDomain *off = add_domain(scene, "off", "tenant-b", 8);
+
+    mover->merged_bytes = MF_U64(300 * MIB);
+    off->policy->merge = MF_MERGE_OFF;
+    off->saved_bytes = off->merged_bytes = MF_U64(200 * MIB);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, mover), ==, "new");
+    g_assert_null(action_on(scene, off, MF_ACTION_DOMAIN_MODE));
+    g_assert_cmpint(first_reason(scene, off), ==, MF_REASON_NO_HEADROOM);
+
+    mover->regrouping = TRUE;
+    decide(scene);
+    g_assert_null(action_on(scene, off, MF_ACTION_DOMAIN_MODE));
+
+    mover->regrouping = FALSE;
+    off->switching = TRUE;
+    decide(scene);
+    g_assert_null(moved_to(scene, mover));
+    g_assert_cmpint(first_reason(scene, mover), ==, MF_REASON_NO_HEADROOM);
+
+    /* What one domain has merged is given back once, whatever is done to it. */
+    off->regrouping = TRUE;
+    mover->merged_bytes = MF_U64(250 * MIB);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, mover), ==, "new");
 }
 
 /* Who can't be moved yet shares no more with those he is to be kept from. */
@@ -359,9 +480,13 @@ main(int argc, char **argv)
     SCENE("/groups/found-mixed", test_found_mixed);
     SCENE("/groups/isolated-from-each-other", test_isolated_from_each_other);
     SCENE("/groups/change-of-group", test_change_of_group);
+    SCENE("/groups/stuck-stranger", test_stuck_stranger);
+    SCENE("/groups/leaving-stranger", test_leaving_stranger);
+    SCENE("/groups/unread", test_unread);
     SCENE("/groups/failed-move", test_failed_move);
     SCENE("/groups/headroom", test_headroom);
     SCENE("/groups/headroom-of-several", test_headroom_of_several);
+    SCENE("/groups/headroom-is-spent-once", test_headroom_is_spent_once);
     SCENE("/groups/frozen-until-moved", test_frozen_until_moved);
     SCENE("/groups/kernel-without-groups", test_kernel_without_groups);
     SCENE("/groups/newcomers", test_newcomers);

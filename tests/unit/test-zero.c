@@ -77,10 +77,27 @@ test_table(void)
     }
 }
 
+/* What could not be read may say zero. */
+static void
+test_unread(void)
+{
+    g_autoptr(MfConfig) config = mf_config_new();
+    g_autoptr(MfSnapshot) snapshot = mf_snapshot_new();
+    g_autoptr(MfMemory) memory = mf_memory_new();
+    MfDomain *domain = mf_domain_new("00000000-0000-4000-8000-000000000001", "vm");
+
+    domain->zero_only = MF_U64(1);
+    domain->mode = MF_MODE_ON;
+    g_ptr_array_add(snapshot->domains, domain);
+    g_autoptr(MfPlan) plan = mf_decide(config, snapshot, memory);
+    g_assert_null(find_flags(plan));
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/zero/table", test_table);
+    g_test_add_func("/zero/unread", test_unread);
     return g_test_run();
 }

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mf-switch.h"
+
+#include "mf-units.h"
+
+/* Whether a domain is not as it is wanted, and QEMU could change that. */
+static gboolean
+to_be_switched(const MfDomain *domain, const MfVerdict *verdict)
+{
+    return verdict->want != MF_MODE_UNKNOWN && domain->mode != MF_MODE_UNKNOWN &&
+           domain->mode != verdict->want && (domain->caps & MF_CAPS_SWITCH) != 0;
+}
+
+static gboolean
+is_being_unmerged(const MfDomain *domain, const MfVerdict *verdict)
+{
+    return domain->switching && verdict->want == MF_MODE_OFF && to_be_switched(domain, verdict);
+}
+
+/* What un-merging a domain takes. */
+static MfU64
+unmerge_cost_bytes(const MfDomain *domain)
+{
+    if (domain->saved_bytes.known) {
+        return domain->saved_bytes;
+    }
+    if (domain->merged_bytes.known) {
+        return MF_U64(mf_add_sat(domain->merged_bytes.value,
+                                 domain->zero_bytes.known ? domain->zero_bytes.value : 0));
+    }
+    return MF_U64_ABSENT;
+}
+
+/* What a domain still takes by what is under way: moving it to another group copies what it has
+ * merged, too. */
+static guint64
+taken_bytes(const MfDomain *domain, const MfVerdict *verdict)
+{
+    guint64 moving_bytes = domain->regrouping ? domain->merged_bytes.value : 0;
+    guint64 unmerging_bytes =
+        is_being_unmerged(domain, verdict) ? unmerge_cost_bytes(domain).value : 0;
+
+    return MAX(moving_bytes, unmerging_bytes);
+}
+
+MfU64
+mf_switch_headroom(const MfConfig *config, const MfSnapshot *snapshot, const MfPlan *plan)
+{
+    const MfHost *host = &snapshot->host;
+
+    if (!host->mem_available_bytes.known || !host->mem_total_bytes.known) {
+        return MF_U64_ABSENT;
+    }
+    guint64 reserve_bytes =
+        mf_mul_div(host->mem_total_bytes.value, config->reserve_permyriad, MF_PERMYRIAD);
+    guint64 headroom_bytes = mf_sub_clamp(host->mem_available_bytes.value, reserve_bytes);
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        headroom_bytes =
+            mf_sub_clamp(headroom_bytes, taken_bytes(g_ptr_array_index(snapshot->domains, i),
+                                                     g_ptr_array_index(plan->verdicts, i)));
+    }
+    return MF_U64(headroom_bytes);
+}
+
+/* Whether the domain can be un-merged now; else the verdict is told why not. */
+static gboolean
+unmerge_fits(const MfConfig *config, MfU64 cost, MfU64 headroom, MfVerdict *verdict)
+{
+    if (!cost.known) {
+        mf_verdict_tell_first(verdict, mf_reason_new(MF_REASON_NO_HEADROOM, NULL,
+                                                     "what un-merging it takes is not known: it "
+                                                     "is left as it is until it is"));
+        return FALSE;
+    }
+    if (cost.value == 0) {
+        return TRUE;
+    }
+    g_autofree char *cost_text = mf_format_bytes(cost.value);
+    if (!headroom.known) {
+        mf_verdict_tell_first(
+            verdict, mf_reason_new(MF_REASON_NO_HEADROOM, NULL,
+                                   "un-merging it takes %s, and how much memory is available is "
+                                   "not known",
+                                   cost_text));
+        return FALSE;
+    }
+    if (cost.value > headroom.value) {
+        g_autofree char *headroom_text = mf_format_bytes(headroom.value);
+        g_autofree char *reserve_text = mf_format_permyriad(config->reserve_permyriad);
+        mf_verdict_tell_first(
+            verdict, mf_reason_new(MF_REASON_NO_HEADROOM,
+                                   "free memory on the host, or lower reserve-permyriad in "
+                                   "memfold.conf",
+                                   "un-merging it takes %s, and %s are available above the reserve "
+                                   "of %s of RAM",
+                                   cost_text, headroom_text, reserve_text));
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* The reason that made the verdict what it is. */
+static const MfReason *
+cause_of(const MfVerdict *verdict)
+{
+    for (guint i = 0; i < verdict->reasons->len; i++) {
+        const MfReason *reason = g_ptr_array_index(verdict->reasons, i);
+        if (reason->code == MF_REASON_POLICY || reason->code == MF_REASON_NOT_WORTH ||
+            reason->code == MF_REASON_NOSHAREPAGES || reason->code == MF_REASON_GROUP_UNENFORCED ||
+            reason->code == MF_REASON_ZERO_UNSUPPORTED) {
+            return reason;
+        }
+    }
+    return g_ptr_array_index(verdict->reasons, 0);
+}
+
+static void
+add_unmerge(MfPlan *plan, const MfDomain *domain, const MfVerdict *verdict, guint64 cost_bytes)
+{
+    const MfReason *cause = cause_of(verdict);
+    g_autofree char *cost_text = mf_format_bytes(cost_bytes);
+
+    mf_plan_add_domain_mode(plan, domain, MF_MODE_OFF,
+                            mf_reason_new(cause->code, cause->remedy, "%s; un-merging takes %s",
+                                          cause->text, cost_text));
+}
+
+/* One that is being un-merged and is not overdue, or NULL. */
+static const MfDomain *
+find_under_way(const MfSnapshot *snapshot, const MfPlan *plan)
+{
+    const MfDomain *under_way = NULL;
+
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+
+        if (is_being_unmerged(domain, g_ptr_array_index(plan->verdicts, i)) &&
+            domain->switch_error == NULL) {
+            under_way = domain;
+        }
+    }
+    return under_way;
+}
+
+/* Who is un-merged in this tick: all who have nothing merged, and the cheapest one of the rest. */
+void
+mf_switch_off(const MfConfig *config, const MfSnapshot *snapshot, MfU64 headroom, MfPlan *plan)
+{
+    g_autoptr(GPtrArray) waiting = g_ptr_array_new();
+    const MfDomain *under_way = find_under_way(snapshot, plan);
+    const MfDomain *next = NULL;
+    guint64 next_cost_bytes = G_MAXUINT64;
+
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+        MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
+        if (verdict->want != MF_MODE_OFF || domain->switching || !to_be_switched(domain, verdict)) {
+            continue;
+        }
+        MfU64 cost = unmerge_cost_bytes(domain);
+        if (!unmerge_fits(config, cost, headroom, verdict)) {
+            continue;
+        }
+        if (cost.value == 0) {
+            add_unmerge(plan, domain, verdict, 0);
+            continue;
+        }
+        g_ptr_array_add(waiting, verdict);
+        if (next == NULL || cost.value < next_cost_bytes) {
+            next = domain;
+            next_cost_bytes = cost.value;
+        }
+    }
+
+    const MfDomain *first = under_way != NULL ? under_way : next;
+    for (guint i = 0; i < waiting->len; i++) {
+        MfVerdict *verdict = g_ptr_array_index(waiting, i);
+        if (g_str_equal(verdict->uuid, first->uuid)) {
+            add_unmerge(plan, first, verdict, next_cost_bytes);
+        } else {
+            mf_verdict_tell_first(verdict, mf_reason_new(MF_REASON_WAITING, NULL,
+                                                         "%s is un-merged first", first->name));
+        }
+    }
+}
+
+void
+mf_switch_hold_off(const MfSnapshot *snapshot, MfPlan *plan)
+{
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
+        if (verdict->want == MF_MODE_OFF &&
+            to_be_switched(g_ptr_array_index(snapshot->domains, i), verdict)) {
+            mf_verdict_tell_first(verdict, mf_reason_new(MF_REASON_NO_HEADROOM, NULL,
+                                                         "it is un-merged when the storm is over"));
+        }
+    }
+}
+
+void
+mf_switch_rest(const MfSnapshot *snapshot, MfPlan *plan)
+{
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+        const MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
+        if (verdict->want != MF_MODE_OFF && !domain->switching && to_be_switched(domain, verdict)) {
+            mf_plan_add_domain_mode(plan, domain, verdict->want, mf_reason_copy(cause_of(verdict)));
+        }
+    }
+}
