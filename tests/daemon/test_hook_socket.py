@@ -83,8 +83,7 @@ def a_domain_is_known_as_soon_as_the_hook_tells_of_it(context):
 @tap.test
 def a_domain_that_must_not_merge_starts_while_ksmd_stands(context):
     daemon, host = context
-    tap.equal(host.get("run"), "1", "run before")
-    daemon.hook("prepare", "vm2", NEW, policy=OFF)
+    daemon.prepare("vm2", NEW, policy=OFF, ready=lambda: host.get("run") == "1")
     tap.equal(host.get("run"), "0", "run when the hook has its answer")
     wait.until("the hold to be told",
                lambda: "start-hold" in [code for code, *_ in daemon.describe()[1]], 20)
