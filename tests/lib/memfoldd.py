@@ -133,6 +133,11 @@ class Memfoldd:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def freeze(self):
+        """Stops it where it is, until it is killed; returns when all of it stands."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
     def reload_signal(self):
         self.process.send_signal(signal.SIGHUP)
 
