@@ -3,7 +3,8 @@
  * Following the domains: libvirt's events, a policy that is set, what the hook tells.
  *
  * Events say only that something happened; what holds now is looked up in a worker.  A domain that
- * stops while it is being looked up, or listed, stays away.
+ * stops while it is being looked up, or listed, stays away; what is learned of it meanwhile
+ * stays.
  */
 #include "mf-engine-private.h"
 
@@ -31,6 +32,7 @@ typedef struct {
 typedef struct {
     gboolean again;
     gboolean stopped;
+    gboolean stale; /* newer facts are known than it may bring */
 } Pending;
 
 static void list_begin(MfEngine *engine);
@@ -91,6 +93,24 @@ remove_domain(MfEngine *engine, const char *uuid)
     }
 }
 
+/* Whoever looks the domain up now, or lists it, may have read it before that. */
+static void
+take_newest(MfEngine *engine, const MfDomain *facts)
+{
+    Pending *pending = g_hash_table_lookup(engine->looking_up, facts->uuid);
+
+    if (pending) {
+        pending->stale = TRUE;
+        pending->again = TRUE;
+    }
+    if (engine->newer_than_list) {
+        g_hash_table_add(engine->newer_than_list, g_strdup(facts->uuid));
+    }
+    if (take_facts(engine, facts, MF_SOURCE_LIBVIRT)) {
+        mf_engine_note_changed(engine);
+    }
+}
+
 static void lookup_begin(MfEngine *engine, const char *uuid);
 
 static void
@@ -123,13 +143,10 @@ on_looked_up(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
     }
     g_hash_table_steal_extended(engine->looking_up, lookup->uuid, (gpointer *)&key,
                                 (gpointer *)&pending);
-    if (facts) {
-        mf_problems_note(engine->domain_problems, lookup->uuid, facts->name, NULL);
-    } else {
-        mf_problems_note(engine->domain_problems, lookup->uuid, lookup->uuid, error);
-    }
-    if (facts && !pending->stopped && take_facts(engine, facts, MF_SOURCE_LIBVIRT)) {
-        mf_engine_note_changed(engine);
+    mf_problems_note(engine->domain_problems, lookup->uuid, facts ? facts->name : lookup->uuid,
+                     error);
+    if (facts && !pending->stopped && !pending->stale) {
+        take_newest(engine, facts);
     }
     if (pending->again) {
         lookup_begin(engine, lookup->uuid);
@@ -184,7 +201,7 @@ take_unread(MfEngine *engine, const MfDomain *unread)
 
 /* Whoever is known and not in the list went while libvirt was away. */
 static void
-take_list(MfEngine *engine, GPtrArray *listed, GPtrArray *unread, GHashTable *stopped)
+take_list(MfEngine *engine, GPtrArray *listed, GPtrArray *unread, GHashTable *newer)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GPtrArray) known = mf_engine_dup_domains(engine);
@@ -193,7 +210,7 @@ take_list(MfEngine *engine, GPtrArray *listed, GPtrArray *unread, GHashTable *st
         const MfDomain *facts = listed->pdata[i];
 
         g_hash_table_add(seen, facts->uuid);
-        if (!g_hash_table_contains(stopped, facts->uuid)) {
+        if (!g_hash_table_contains(newer, facts->uuid)) {
             mf_problems_note(engine->domain_problems, facts->uuid, facts->name, NULL);
             take_facts(engine, facts, MF_SOURCE_LIBVIRT);
         }
@@ -202,7 +219,7 @@ take_list(MfEngine *engine, GPtrArray *listed, GPtrArray *unread, GHashTable *st
         const MfDomain *domain = unread->pdata[i];
 
         g_hash_table_add(seen, domain->uuid);
-        if (!g_hash_table_contains(stopped, domain->uuid)) {
+        if (!g_hash_table_contains(newer, domain->uuid)) {
             take_unread(engine, domain);
         }
     }
@@ -235,7 +252,7 @@ on_listed(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpo
     MfEngine *engine = lookup->engine;
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) listed = g_task_propagate_pointer(G_TASK(result), &error);
-    g_autoptr(GHashTable) stopped = g_steal_pointer(&engine->stopped_while_listing);
+    g_autoptr(GHashTable) newer = g_steal_pointer(&engine->newer_than_list);
     gboolean again = engine->list_again;
 
     engine->list_again = FALSE;
@@ -244,7 +261,7 @@ on_listed(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpo
     }
     mf_problems_note(engine->domain_problems, "list", "list of domains", error);
     if (listed) {
-        take_list(engine, listed, lookup->unread, stopped);
+        take_list(engine, listed, lookup->unread, newer);
         mf_engine_domains_ask(engine);
     }
     if (again) {
@@ -261,12 +278,12 @@ list_begin(MfEngine *engine)
 {
     g_autoptr(GTask) task = NULL;
 
-    if (engine->stopped_while_listing) {
+    if (engine->newer_than_list) {
         engine->list_again = TRUE;
         return;
     }
     g_clear_handle_id(&engine->list_id, g_source_remove);
-    engine->stopped_while_listing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    engine->newer_than_list = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     task = g_task_new(NULL, NULL, on_listed, NULL);
     g_task_set_task_data(task, lookup_new(engine, NULL), lookup_free);
     mf_workers_run(engine->lookups, task, list_thread);
@@ -281,8 +298,8 @@ domain_stopped(MfEngine *engine, const char *uuid)
         pending->stopped = TRUE;
         pending->again = FALSE;
     }
-    if (engine->stopped_while_listing) {
-        g_hash_table_add(engine->stopped_while_listing, g_strdup(uuid));
+    if (engine->newer_than_list) {
+        g_hash_table_add(engine->newer_than_list, g_strdup(uuid));
     }
     remove_domain(engine, uuid);
 }
@@ -315,8 +332,8 @@ on_virt_event(MfVirtEvent event, const char *uuid, gpointer data)
         mf_engine_tell_changed(engine);
         break;
     case MF_VIRT_STARTED:
-        if (engine->stopped_while_listing) {
-            g_hash_table_remove(engine->stopped_while_listing, uuid);
+        if (engine->newer_than_list) {
+            g_hash_table_remove(engine->newer_than_list, uuid);
         }
         lookup_begin(engine, uuid);
         break;
@@ -352,7 +369,7 @@ mf_engine_domains_stop(MfEngine *engine)
     g_clear_pointer(&engine->settings, mf_workers_free);
     g_clear_pointer(&engine->lookups, mf_workers_free);
     g_clear_pointer(&engine->looking_up, g_hash_table_unref);
-    g_clear_pointer(&engine->stopped_while_listing, g_hash_table_unref);
+    g_clear_pointer(&engine->newer_than_list, g_hash_table_unref);
 }
 
 gboolean
@@ -424,9 +441,8 @@ on_policy_set(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data
         g_task_return_error(outer, error);
     } else {
         /* A domain that stopped meanwhile stays away. */
-        if (!engine->stopped && mf_registry_find(engine->registry, lookup->uuid) &&
-            take_facts(engine, facts, MF_SOURCE_LIBVIRT)) {
-            mf_engine_note_changed(engine);
+        if (!engine->stopped && mf_registry_find(engine->registry, lookup->uuid)) {
+            take_newest(engine, facts);
         }
         g_task_return_boolean(outer, TRUE);
     }

@@ -77,8 +77,8 @@ struct _MfEngine {
     MfWorkers *settings; /* one at a time */
     MfWorkers *moves;    /* to groups of the kernel's */
     MfProblems *domain_problems;
-    GHashTable *looking_up;            /* uuid -> Lookup */
-    GHashTable *stopped_while_listing; /* set of uuid; NULL while no list is under way */
+    GHashTable *looking_up;      /* uuid -> Pending */
+    GHashTable *newer_than_list; /* set of uuid; NULL while no list is under way */
     gboolean list_again;
     guint list_id;
 };
