@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Following the domains: libvirt's events, a policy that is set, what the hook tells.
+ * Following the domains: libvirt's events, what the hook tells.
  *
  * Events say only that something happened; what holds now is looked up in a worker.  A domain that
- * stops while it is being looked up, or listed, stays away.
+ * stops while it is being looked up, or listed, stays away; what is learned of it meanwhile
+ * stays.
  */
 #include "mf-engine-private.h"
 
 #include "../core/mf-error.h"
-#include "mf-policy-edit.h"
 
 #define LOOKUPS_MAX     3 /* of the five requests that libvirt serves a connection */
 #define LIST_RETRY_MSEC 2000
@@ -20,10 +20,6 @@ typedef struct {
     MfEngine *engine;
     MfVirt *virt;
     char *uuid;
-    char *attribute; /* of the policy, to be set to value */
-    char *value;
-    guint caps;        /* what the domain's QEMU can do */
-    MfU64 zero_only;   /* and what its kernel can */
     GPtrArray *unread; /* of MfDomain: what a list could not tell */
 } Lookup;
 
@@ -31,6 +27,7 @@ typedef struct {
 typedef struct {
     gboolean again;
     gboolean stopped;
+    gboolean stale; /* newer facts are known than it may bring */
 } Pending;
 
 static void list_begin(MfEngine *engine);
@@ -59,8 +56,6 @@ lookup_free(gpointer data)
     Lookup *lookup = data;
 
     g_clear_pointer(&lookup->unread, g_ptr_array_unref);
-    g_free(lookup->attribute);
-    g_free(lookup->value);
     g_free(lookup->uuid);
     mf_virt_unref(lookup->virt);
     mf_engine_unref(lookup->engine);
@@ -109,6 +104,23 @@ remove_domain(MfEngine *engine, const char *uuid)
     }
 }
 
+void
+mf_engine_take_newest(MfEngine *engine, const MfDomain *facts)
+{
+    Pending *pending = g_hash_table_lookup(engine->looking_up, facts->uuid);
+
+    if (pending) {
+        pending->stale = TRUE;
+        pending->again = TRUE;
+    }
+    if (engine->newer_than_list) {
+        g_hash_table_add(engine->newer_than_list, g_strdup(facts->uuid));
+    }
+    if (take_facts(engine, facts, MF_SOURCE_LIBVIRT)) {
+        mf_engine_note_changed(engine);
+    }
+}
+
 static void lookup_begin(MfEngine *engine, const char *uuid);
 
 static void
@@ -141,17 +153,14 @@ on_looked_up(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
     }
     g_hash_table_steal_extended(engine->looking_up, lookup->uuid, (gpointer *)&key,
                                 (gpointer *)&pending);
-    if (facts) {
-        mf_problems_note(engine->domain_problems, lookup->uuid, facts->name, NULL);
-    } else {
-        mf_problems_note(engine->domain_problems, lookup->uuid, lookup->uuid, error);
-        if (!mf_error_is_gone(error) && !mf_registry_find(engine->registry, lookup->uuid)) {
-            engine->listed_all = FALSE;
-            list_later(engine, LIST_RETRY_MSEC);
-        }
+    mf_problems_note(engine->domain_problems, lookup->uuid, facts ? facts->name : lookup->uuid,
+                     error);
+    if (error && !mf_error_is_gone(error) && !mf_registry_find(engine->registry, lookup->uuid)) {
+        engine->listed_all = FALSE;
+        list_later(engine, LIST_RETRY_MSEC);
     }
-    if (facts && !pending->stopped && take_facts(engine, facts, MF_SOURCE_LIBVIRT)) {
-        mf_engine_note_changed(engine);
+    if (facts && !pending->stopped && !pending->stale) {
+        mf_engine_take_newest(engine, facts);
     }
     if (pending->again) {
         lookup_begin(engine, lookup->uuid);
@@ -206,7 +215,7 @@ take_unread(MfEngine *engine, const MfDomain *unread)
 
 /* Whoever is known and not in the list went while libvirt was away. */
 static void
-take_list(MfEngine *engine, GPtrArray *listed, GPtrArray *unread, GHashTable *stopped)
+take_list(MfEngine *engine, GPtrArray *listed, GPtrArray *unread, GHashTable *newer)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GPtrArray) known = mf_engine_dup_domains(engine);
@@ -215,7 +224,7 @@ take_list(MfEngine *engine, GPtrArray *listed, GPtrArray *unread, GHashTable *st
         const MfDomain *facts = listed->pdata[i];
 
         g_hash_table_add(seen, facts->uuid);
-        if (!g_hash_table_contains(stopped, facts->uuid)) {
+        if (!g_hash_table_contains(newer, facts->uuid)) {
             mf_problems_note(engine->domain_problems, facts->uuid, facts->name, NULL);
             take_facts(engine, facts, MF_SOURCE_LIBVIRT);
         }
@@ -224,7 +233,7 @@ take_list(MfEngine *engine, GPtrArray *listed, GPtrArray *unread, GHashTable *st
         const MfDomain *domain = unread->pdata[i];
 
         g_hash_table_add(seen, domain->uuid);
-        if (!g_hash_table_contains(stopped, domain->uuid)) {
+        if (!g_hash_table_contains(newer, domain->uuid)) {
             take_unread(engine, domain);
         }
     }
@@ -247,7 +256,7 @@ on_listed(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpo
     MfEngine *engine = lookup->engine;
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) listed = g_task_propagate_pointer(G_TASK(result), &error);
-    g_autoptr(GHashTable) stopped = g_steal_pointer(&engine->stopped_while_listing);
+    g_autoptr(GHashTable) newer = g_steal_pointer(&engine->newer_than_list);
     gboolean again = engine->list_again;
 
     engine->list_again = FALSE;
@@ -256,7 +265,7 @@ on_listed(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpo
     }
     mf_problems_note(engine->domain_problems, "list", "list of domains", error);
     if (listed) {
-        take_list(engine, listed, lookup->unread, stopped);
+        take_list(engine, listed, lookup->unread, newer);
         mf_engine_domains_ask(engine);
     }
     if (again) {
@@ -264,8 +273,8 @@ on_listed(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpo
     } else if (!listed || lookup->unread->len > 0) {
         list_later(engine, listed ? LIST_AGAIN_MSEC : LIST_RETRY_MSEC);
     }
-    engine->listed_all = listed && lookup->unread->len == 0 && !engine->stopped_while_listing &&
-                         engine->list_id == 0;
+    engine->listed_all =
+        listed && lookup->unread->len == 0 && !engine->newer_than_list && engine->list_id == 0;
 }
 
 static void
@@ -273,13 +282,13 @@ list_begin(MfEngine *engine)
 {
     g_autoptr(GTask) task = NULL;
 
-    if (engine->stopped_while_listing) {
+    if (engine->newer_than_list) {
         engine->list_again = TRUE;
         return;
     }
     g_clear_handle_id(&engine->list_id, g_source_remove);
     engine->listed_all = FALSE;
-    engine->stopped_while_listing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    engine->newer_than_list = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     task = g_task_new(NULL, NULL, on_listed, NULL);
     g_task_set_task_data(task, lookup_new(engine, NULL), lookup_free);
     mf_workers_run(engine->lookups, task, list_thread);
@@ -294,8 +303,8 @@ domain_stopped(MfEngine *engine, const char *uuid)
         pending->stopped = TRUE;
         pending->again = FALSE;
     }
-    if (engine->stopped_while_listing) {
-        g_hash_table_add(engine->stopped_while_listing, g_strdup(uuid));
+    if (engine->newer_than_list) {
+        g_hash_table_add(engine->newer_than_list, g_strdup(uuid));
     }
     remove_domain(engine, uuid);
 }
@@ -328,8 +337,8 @@ on_virt_event(MfVirtEvent event, const char *uuid, gpointer data)
         mf_engine_tell_changed(engine);
         break;
     case MF_VIRT_STARTED:
-        if (engine->stopped_while_listing) {
-            g_hash_table_remove(engine->stopped_while_listing, uuid);
+        if (engine->newer_than_list) {
+            g_hash_table_remove(engine->newer_than_list, uuid);
         }
         lookup_begin(engine, uuid);
         break;
@@ -365,7 +374,7 @@ mf_engine_domains_stop(MfEngine *engine)
     g_clear_pointer(&engine->settings, mf_workers_free);
     g_clear_pointer(&engine->lookups, mf_workers_free);
     g_clear_pointer(&engine->looking_up, g_hash_table_unref);
-    g_clear_pointer(&engine->stopped_while_listing, g_hash_table_unref);
+    g_clear_pointer(&engine->newer_than_list, g_hash_table_unref);
 }
 
 gboolean
@@ -396,86 +405,6 @@ const MfDomain *
 mf_engine_find(const MfEngine *engine, const char *name_or_uuid)
 {
     return mf_registry_find_any(engine->registry, name_or_uuid);
-}
-
-/* What is edited is what libvirt has now: somebody else may have just written it. */
-static void
-set_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
-           G_GNUC_UNUSED GCancellable *cancellable)
-{
-    Lookup *lookup = data;
-    GError *error = NULL;
-    g_autoptr(MfDomain) domain = mf_virt_lookup(lookup->virt, lookup->uuid, &error);
-    g_autoptr(MfPolicy) policy = NULL;
-    MfDomain *facts = NULL;
-
-    if (domain) {
-        domain->caps = lookup->caps;
-        domain->zero_only = lookup->zero_only;
-        policy = mf_policy_edit(domain, lookup->attribute, lookup->value, &error);
-    }
-    if (policy && mf_virt_set_policy(lookup->virt, lookup->uuid, policy, &error)) {
-        facts = mf_virt_lookup(lookup->virt, lookup->uuid, &error);
-    }
-    if (facts) {
-        g_task_return_pointer(task, facts, (GDestroyNotify)mf_domain_free);
-    } else {
-        g_task_return_error(task, error);
-    }
-}
-
-static void
-on_policy_set(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
-{
-    GTask *outer = data;
-    Lookup *lookup = g_task_get_task_data(G_TASK(result));
-    MfEngine *engine = lookup->engine;
-    GError *error = NULL;
-    g_autoptr(MfDomain) facts = g_task_propagate_pointer(G_TASK(result), &error);
-
-    if (!facts) {
-        g_task_return_error(outer, error);
-    } else {
-        /* A domain that stopped meanwhile stays away. */
-        if (!engine->stopped && mf_registry_find(engine->registry, lookup->uuid) &&
-            take_facts(engine, facts, MF_SOURCE_LIBVIRT)) {
-            mf_engine_note_changed(engine);
-        }
-        g_task_return_boolean(outer, TRUE);
-    }
-    g_object_unref(outer);
-}
-
-void
-mf_engine_set_policy(MfEngine *engine, const char *uuid, const char *attribute, const char *value,
-                     GAsyncReadyCallback callback, gpointer user_data)
-{
-    GTask *outer = g_task_new(NULL, NULL, callback, user_data);
-    const MfDomain *domain = mf_registry_find(engine->registry, uuid);
-    g_autoptr(GTask) task = NULL;
-    Lookup *lookup = NULL;
-
-    if (!mf_engine_is_connected(engine)) {
-        g_task_return_new_error(outer, MF_ERROR, MF_ERROR_BUSY,
-                                "memfoldd is not connected to libvirt (%s); try again later",
-                                engine->config->libvirt_uri);
-        g_object_unref(outer);
-        return;
-    }
-    lookup = lookup_new(engine, uuid);
-    lookup->attribute = g_strdup(attribute);
-    lookup->value = g_strdup(value);
-    lookup->caps = domain ? domain->caps : 0;
-    lookup->zero_only = domain ? domain->zero_only : MF_U64_ABSENT;
-    task = g_task_new(NULL, NULL, on_policy_set, outer);
-    g_task_set_task_data(task, lookup, lookup_free);
-    mf_workers_run(engine->settings, task, set_thread);
-}
-
-gboolean
-mf_engine_set_policy_finish(GAsyncResult *result, GError **error)
-{
-    return g_task_propagate_boolean(G_TASK(result), error);
 }
 
 void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the parts of the engine share: mf-engine.c ticks, mf-engine-domains.c follows the domains,
+ * mf-engine-policy.c sets their policies,
  * mf-engine-holds.c protects those that start, mf-engine-groups.c moves them to the kernel's
  * groups, mf-engine-monitor.c asks their QEMUs, mf-engine-accounts.c keeps the accounts,
  * mf-engine-plan.c says what would be done, mf-engine-estimate.c reads guests when asked to and
@@ -77,8 +78,8 @@ struct _MfEngine {
     MfWorkers *settings; /* one at a time */
     MfWorkers *moves;    /* to groups of the kernel's */
     MfProblems *domain_problems;
-    GHashTable *looking_up;            /* uuid -> Lookup */
-    GHashTable *stopped_while_listing; /* set of uuid; NULL while no list is under way */
+    GHashTable *looking_up;      /* uuid -> Pending */
+    GHashTable *newer_than_list; /* set of uuid; NULL while no list is under way */
     gboolean list_again;
     gboolean listed_all; /* the last list told of every domain, and no other is wanted */
     guint list_id;
@@ -130,6 +131,10 @@ void mf_engine_balloons_renew(MfEngine *engine);
 
 void mf_engine_domains_start(MfEngine *engine);
 void mf_engine_domains_stop(MfEngine *engine);
+
+/* Takes what libvirt says of a domain now. Whoever looks it up at this moment, or lists it, may
+ * have read it before, and does not take that back. */
+void mf_engine_take_newest(MfEngine *engine, const MfDomain *facts);
 
 /* Has the plan's domain actions carried out, and asks what is to be asked. */
 void mf_engine_domains_apply(MfEngine *engine, const MfPlan *plan);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A libvirt that is slow to open and to list its domains, for LD_PRELOAD, and a watch over how the
- * process ends.
+ * A libvirt that is slow to open, to list its domains, and to describe one, for LD_PRELOAD, and a
+ * watch over how the process ends.
+ *
+ * A worker that is held up between what it reads of a domain and what it says of it is a matter of
+ * luck.  Here the one that finds the file $HOLD_XML removes it, and waits for $HOLD_XML.go.
  *
  * What really goes wrong, libcrypto's exit handler freeing what an opening uses, is a matter of
  * microseconds.  Here the opening takes $SLOW_LIBVIRT_MSEC longer, and exit handlers that run
@@ -11,6 +14,7 @@
 #include <dlfcn.h>
 #include <libvirt/libvirt.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,4 +58,22 @@ virConnectListAllDomains(virConnectPtr connection, virDomainPtr **domains, unsig
         nanosleep(&pause, NULL);
     }
     return real(connection, domains, flags);
+}
+
+char *
+virDomainGetXMLDesc(virDomainPtr domain, unsigned int flags)
+{
+    char *(*real)(virDomainPtr, unsigned int) = dlsym(RTLD_NEXT, "virDomainGetXMLDesc");
+    const char *hold = getenv("HOLD_XML");
+    struct timespec a_moment = {0, 5000000};
+    char *text = real(domain, flags);
+    char go[4096] = "";
+
+    if (hold && unlink(hold) == 0) {
+        snprintf(go, sizeof go, "%s.go", hold);
+        while (unlink(go) != 0) {
+            nanosleep(&a_moment, NULL);
+        }
+    }
+    return text;
 }

@@ -21,6 +21,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+import hookpeer  # noqa: E402
 import tap  # noqa: E402
 from hookpeer import POLICY, UUID, answers, domain_xml, listening  # noqa: E402
 
@@ -65,37 +66,36 @@ def in_budget(*arguments, **options):
 
 
 def in_time(*arguments, **options):
-    """stderr of a call that did not run out of its budget, of ten. The budget goes on while the machine has no
-    CPU for the hook, and giving up is right then, so that one call alone proves nothing."""
-    stderr = ""
-    for _ in range(10):
-        stderr, _ = call(*arguments, **options)
-        if "out of time" not in stderr and "in time" not in stderr:
-            break
-    return stderr
+    """stderr of a call that did not run out of its budget."""
+    return hookpeer.in_time(lambda: call(*arguments, **options), lambda result: result[0])[0]
+
+
+def last_messages(daemon):
+    """{operation: the last message about it}"""
+    return {message["operation"]: message for message in map(json.loads, daemon.received)}
 
 
 @tap.test
 def each_operation_that_matters_is_told():
     with listening() as daemon:
         for operation in FORWARDED:
-            tap.equal(call(daemon.path, "vm1", operation, "begin", "-")[0], "", f"stderr of {operation}")
-        found = [json.loads(line) for line in daemon.received]
-    tap.equal([message.pop("operation") for message in found], list(FORWARDED), "operations")
-    for message in found:
+            tap.equal(in_time(daemon.path, "vm1", operation, "begin", "-"), "", f"stderr of {operation}")
+        found = last_messages(daemon)
+    tap.equal(list(found), list(FORWARDED), "operations")
+    for operation, message in found.items():
         policy = message.pop("policy")
         tap.check('merge="off"' in policy and "urn:memfold:policy:1" in policy, policy)
-        tap.equal(message, {"version": 1, "suboperation": "begin", "extra": "-", "name": "vm1", "uuid": UUID,
+        tap.equal(message, {"version": 1, "operation": operation, "suboperation": "begin", "extra": "-", "name": "vm1", "uuid": UUID,
                             "nosharepages": False, "memory": "anonymous", "memory_bytes": 64 << 20}, "message")
 
 
 @tap.test
 def the_facts_of_the_domain_are_told():
     with listening() as daemon:
-        call(daemon.path, "vm1", "release", "end", "shutdown",
-             xml=domain_xml(policy="", backing="<nosharepages/><access mode='shared'/><source type='memfd'/>"))
-        call(daemon.path, xml=domain_xml(name="b\u00fcro &lt;\"1\" \\ &amp;"))
-        first, second = (json.loads(line) for line in daemon.received)
+        in_time(daemon.path, "vm1", "release", "end", "shutdown",
+                xml=domain_xml(policy="", backing="<nosharepages/><access mode='shared'/><source type='memfd'/>"))
+        in_time(daemon.path, "vm1", "started", "begin", "-", xml=domain_xml(name="b\u00fcro &lt;\"1\" \\ &amp;"))
+        first, second = last_messages(daemon).values()
     tap.equal(first["extra"], "shutdown", "extra")
     tap.equal((first["nosharepages"], first["memory"]), (True, "memfd"), "facts")
     tap.check("policy" not in first, "a policy that the domain has not")
@@ -113,7 +113,7 @@ def other_operations_are_nobodys_business():
 @tap.test
 def the_daemons_no_is_passed_on():
     with listening(answers(b'{"ok":false,"error":"no \\"room\\" for it"}\n')) as daemon:
-        stderr, _ = call(daemon.path)
+        stderr = in_time(daemon.path)
     tap.check('vm1' in stderr and 'no "room" for it' in stderr, stderr)
 
 
@@ -248,19 +248,23 @@ def a_stdin_that_never_ends_is_left():
         tap.equal(daemon.received, [], "messages")
 
 
+def msec_with_closed(daemon, closed, operation):
+    started = time.monotonic()
+    pid = os.posix_spawn(HOOK, [HOOK, "--socket", daemon.path, "vm1", operation, "begin", "-"], {},
+                         file_actions=[(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)] +
+                         [(os.POSIX_SPAWN_CLOSE, fd) for fd in closed])
+    tap.equal(os.waitpid(pid, 0)[1], 0, f"wait status with {closed} closed, {operation}")
+    return (time.monotonic() - started) * 1000
+
+
 @tap.test
 def closed_descriptors_harm_nobody():
     """Above all, the socket must not become the hook's stdin, stdout or stderr."""
     with listening() as daemon:
         for closed in ((0,), (1,), (2,), (0, 1, 2)):
             for operation in ("started", "attach"):
-                started = time.monotonic()
-                pid = os.posix_spawn(HOOK, [HOOK, "--socket", daemon.path, "vm1", operation, "begin", "-"], {},
-                                     file_actions=[(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0)
-                                                   for fd in (0, 1, 2)] +
-                                     [(os.POSIX_SPAWN_CLOSE, fd) for fd in closed])
-                tap.equal(os.waitpid(pid, 0)[1], 0, f"wait status with {closed} closed, {operation}")
-                tap.check((time.monotonic() - started) * 1000 <= BUDGET_MSEC * 2, "time")
+                quickest = min(msec_with_closed(daemon, closed, operation) for _ in range(3))
+                tap.check(quickest <= BUDGET_MSEC * 2, f"the quickest of three took {quickest:.0f} ms")
         tap.equal(daemon.received, [], "messages")
         reader, writer = os.pipe()
         os.close(reader)
@@ -320,8 +324,8 @@ def strange_arguments_are_no_failure():
         tap.equal((result.returncode, result.stdout), (0, b""), f"exit code and stdout with {words}")
         tap.check(b"NAME OPERATION" in result.stderr, f"{words}: {result.stderr!r}")
     with listening() as daemon:
-        call(daemon.path, "vm1", "started", "\x1b" * 300, "\udcff")
-        message = json.loads(daemon.received[0])
+        in_time(daemon.path, "vm1", "started", "\x1b" * 300, "\udcff")
+        message = last_messages(daemon)["started"]
     tap.equal(message["suboperation"], "\x1b" * 64, "suboperation, cut")
     tap.equal(message["extra"], "\ufffd", "extra, made valid")
 
@@ -340,7 +344,7 @@ def two_domains_are_told_at_once():
         with os.fdopen(reader, "rb"), os.fdopen(writer, "wb"):
             with subprocess.Popen([HOOK, "--socket", daemon.path, "slow", "start", "begin", "-"], stdin=reader,
                                   stderr=subprocess.DEVNULL) as slow:
-                tap.equal(call(daemon.path)[0], "", "stderr of the quick one")
+                tap.equal(in_time(daemon.path), "", "stderr of the quick one")
                 tap.equal(slow.wait(timeout=30), 0, "exit code of the slow one")
 
 

@@ -35,6 +35,34 @@ def surroundings():
                 yield daemon, own
 
 
+class Hold:
+    """Holds who describes a domain, between what it has read and what it says; of slow-libvirt.c."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+
+    def the_next(self):
+        self.path.touch()
+
+    def wait(self):
+        wait.until("a domain to be described", lambda: not self.path.exists(), 20, interval_sec=0.01)
+
+    def let_go(self):
+        pathlib.Path(f"{self.path}.go").touch()
+
+
+@contextlib.contextmanager
+def held(own):
+    """(a memfoldd of its own that is not started yet, what holds it)"""
+    with tempfile.TemporaryDirectory(prefix="memfold-daemon-") as folder, bus.private() as environment:
+        host = fakehost.FakeHost(folder)
+        slow = {**environment, "LD_PRELOAD": f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/slow-libvirt.so",
+                "SLOW_LIBVIRT_MSEC": "0", "HOLD_XML": f"{folder}/hold",
+                "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
+        with memfoldd.Memfoldd(slow, folder, host.root, own.uri) as daemon:
+            yield daemon, Hold(f"{folder}/hold")
+
+
 def names(daemon):
     return set(daemon.describe()[2])
 
@@ -103,6 +131,42 @@ def a_burst_of_changes_ends_with_the_last_one(context):
     for number in range(50):
         set_metadata(own, "test", f"priority='{number}'")
     wait.until("the last priority", lambda: daemon.domain("test")["priority"] == 49, 20)
+
+
+@tap.test
+def a_look_that_began_before_takes_back_no_policy(context):
+    _daemon, own = context
+    with held(own) as (daemon, hold):
+        daemon.start()
+        wait_names(daemon, "test")
+        hold.the_next()
+        set_metadata(own, "test", "merge='on'")
+        hold.wait()
+        daemon.set_policy("test", "merge", "off")
+        # The look after it, which would put all right.
+        hold.the_next()
+        hold.let_go()
+        hold.wait()
+        tap.equal(daemon.domain("test")["merge"], "off", "merge when the first look is over")
+        hold.let_go()
+    set_metadata(own, "test", None)
+
+
+@tap.test
+def a_list_that_began_before_takes_back_no_policy(context):
+    _daemon, own = context
+    with held(own) as (daemon, hold):
+        hold.the_next()
+        daemon.start()
+        hold.wait()
+        # In no list, so that it goes when one is there.
+        daemon.hook("started", "two", UUID["two"])
+        set_metadata(own, "test", "merge='off'")
+        wait.until("the policy", lambda: daemon.describe()[2].get("test", {}).get("merge") == "off", 20)
+        hold.let_go()
+        wait.until("the list", lambda: "two" not in names(daemon), 20)
+        tap.equal(daemon.domain("test")["merge"], "off", "merge when the list is there")
+    set_metadata(own, "test", None)
 
 
 @tap.test

@@ -85,8 +85,7 @@ def the_next_one_takes_over_from_one_that_was_killed():
 @tap.test
 def ksmd_stands_while_a_domain_starts_that_must_not_be_merged():
     with governing() as (daemon, before):
-        tap.equal(ksm.read("run"), "1", "run before")
-        daemon.hook("prepare", "vm2", OTHER, policy=OFF)
+        daemon.prepare("vm2", OTHER, policy=OFF, ready=lambda: ksm.read("run") == "1")
         tap.equal(ksm.read("run"), "0", "run when the hook has its answer")
         scans = ksm.read("full_scans"), ksm.read("pages_scanned")
         wait.until("ticks to go by", lambda: "start-hold" in [c for c, *_ in daemon.describe()[1]], 20)

@@ -102,7 +102,7 @@ class Hunt:
         self._runs = runs
         last = runs[-1]
         self.status, self.inputs, self.crashed, self.log, self.tail = last.status, last.inputs, last.crashed, last.log, last.tail
-        self.seeds_cov, self.cov = runs[0].seeds_cov, last.cov
+        self.seeds_cov, self.cov = runs[0].seeds_cov, max(run.cov for run in runs)
 
     def _sum(self, name):
         return sum(getattr(run, name) for run in self._runs)
@@ -163,7 +163,7 @@ def replay(name, program, scratch, *arguments):
     return run(name, program, scratch, *arguments, "-runs=0", corpus(name), limit_sec=300)
 
 
-def hunt(name, program, cpu_sec, scratch, keep=None):
+def hunt(name, program, cpu_sec, scratch, *arguments, keep=None):
     """Searches until that much CPU time is used, from the corpus and from what `keep`, a folder that is added to, has."""
     inputs = keep or f"{scratch}/inputs"
     os.makedirs(inputs, exist_ok=True)
@@ -171,8 +171,8 @@ def hunt(name, program, cpu_sec, scratch, keep=None):
     while rest_sec >= 1 or not runs:
         began = time.monotonic()
         slice_sec = max(1, round(rest_sec / max(share, 1 / STRETCH_MAX)))
-        runs.append(run(name, program, scratch, f"-max_total_time={slice_sec}", "-print_final_stats=1", inputs, corpus(name),
-                        limit_sec=2 * slice_sec + 300))
+        runs.append(run(name, program, scratch, f"-max_total_time={slice_sec}", "-print_final_stats=1", *arguments, inputs,
+                        corpus(name), limit_sec=2 * slice_sec + 300))
         if runs[-1].crashed:
             break
         rest_sec -= runs[-1].cpu_sec

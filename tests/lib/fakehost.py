@@ -85,13 +85,14 @@ class FakeHost:
             os.unlink(self.path(f"proc/{pid}/{name}"))
         os.rmdir(self.path(f"proc/{pid}"))
 
-    def add_qemu(self, pid, name, uuid, ksm_kib=0, saved_kib=0, rss_kib=40000, mergeable=True):
-        """A QEMU of a domain, with one area of memory and what merging saved of it."""
+    def add_qemu(self, pid, name, uuid, ksm_kib=0, saved_kib=0, rss_kib=40000, rmap_pages=None, mergeable=True):
+        """A QEMU of a domain, with one area of memory and what merging saved of it. ksmd knows all of its pages, or
+        rmap_pages of them."""
         self.add_process(pid, "qemu-system-x86", ("qemu-system-x86_64", "-name", name, "-uuid", uuid))
         self.write(f"proc/{pid}/smaps", SMAPS_AREA.format(
             size=65536, rss=rss_kib, pss=rss_kib - saved_kib, ksm=ksm_kib, mg="mg " if mergeable else ""))
         self.write(f"proc/{pid}/ksm_stat", KSM_STAT.format(
-            rmap=rss_kib // 4, pages=ksm_kib // 4, profit=ksm_kib * 1024))
+            rmap=rss_kib // 4 if rmap_pages is None else rmap_pages, pages=ksm_kib // 4, profit=ksm_kib * 1024))
         self.write(f"proc/{pid}/statm", f"{rss_kib // 2} {rss_kib // 4} 0 0 0 0 0\n")
         self.write(f"run/libvirt/qemu/{name}.pid", f"{pid}\n")
 

@@ -18,6 +18,9 @@ import wait
 
 READY = "memfoldd-Message: .* ready"
 ERRORS = "org.memfold1.Error."
+# What is logged, before the answer, of a prepare that was answered unfinished.
+LATE = r"did not (come|stop) in \d+ ms"
+PREPARE_TRIES = 10
 
 
 class Refused(Exception):
@@ -130,6 +133,11 @@ class Memfoldd:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def freeze(self):
+        """Stops it where it is, until it is killed; returns when all of it stands."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
     def reload_signal(self):
         self.process.send_signal(signal.SIGHUP)
 
@@ -215,3 +223,15 @@ class Memfoldd:
     def hook(self, operation, name, uuid, **more):
         """Tells it; returns the answer's object."""
         return json.loads(self.hook_raw(self.hook_line(operation, name, uuid, **more)))
+
+    def prepare(self, name, uuid, ready=lambda: True, **more):
+        """The answer to a prepare that was judged and done: on a busy machine one may be answered before, and is
+        then taken back and made again. Each is made when ready() says so."""
+        for _ in range(PREPARE_TRIES):
+            wait.until("a prepare to make sense", ready, 20)
+            late = self.logged(LATE)
+            answer = self.hook("prepare", name, uuid, **more)
+            if self.logged(LATE) == late:
+                return answer
+            self.hook("release", name, uuid)
+        raise tap.Failed(f"the answer to prepare came too early {PREPARE_TRIES} times")

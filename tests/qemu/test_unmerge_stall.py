@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(compare.__file__).resolve().parent.parent
 import unmerge_stall  # noqa: E402  (found by the line above)
 
 SIZE_MIB = 1024
-TRIES = 2
+TRIES = 4
 
 
 @tap.test
