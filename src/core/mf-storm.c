@@ -153,6 +153,14 @@ note_unseen(const MfHost *host, MfStorm *storm, guint64 broken_bytes, guint64 dr
         mf_sub_clamp(mf_add_sat(storm->unseen_bytes, broken_bytes), dropped_bytes);
 }
 
+/* By how much what is at hand has fallen; G_MAXUINT64 when that is not known. */
+static guint64
+fallen_bytes(const MfStorm *storm, MfU64 have)
+{
+    return storm->have_bytes.known && have.known ? mf_sub_clamp(storm->have_bytes.value, have.value)
+                                                 : G_MAXUINT64;
+}
+
 /* The rates of the interval that ends now. */
 static void
 measure(const MfHost *host, MfStorm *storm, MfU64 have, gint64 interval_usec)
@@ -162,17 +170,19 @@ measure(const MfHost *host, MfStorm *storm, MfU64 have, gint64 interval_usec)
     gboolean counted = storm->saved_bytes.known && host->saved_bytes.known;
     guint64 dropped_bytes =
         counted ? mf_sub_clamp(storm->saved_bytes.value, host->saved_bytes.value) : 0;
+    /* A domain that ends takes its savings with it, and leaves more at hand: nothing was written.
+     */
+    guint64 lost_bytes = MIN(dropped_bytes, fallen_bytes(storm, have));
 
     storm->written_rate_bytes = MF_U64_ABSENT;
     storm->loss_rate_bytes = MF_U64_ABSENT;
     if (breaks.known || counted) {
         /* Zero pages are in the second only, what ksmd has not noticed yet in the first. */
         storm->written_rate_bytes =
-            MF_U64(per_second(MAX(broken_bytes, dropped_bytes), interval_usec));
+            MF_U64(per_second(MAX(broken_bytes, lost_bytes), interval_usec));
     }
     if (storm->written_rate_bytes.known && storm->have_bytes.known && have.known) {
-        guint64 fall_bytes =
-            per_second(mf_sub_clamp(storm->have_bytes.value, have.value), interval_usec);
+        guint64 fall_bytes = per_second(fallen_bytes(storm, have), interval_usec);
         guint64 written_bytes = storm->written_rate_bytes.value;
         gboolean ours = written_bytes >= fall_bytes / FOREIGN_DIVISOR;
 
