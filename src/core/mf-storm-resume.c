@@ -158,3 +158,31 @@ mf_storm_plan_resumption(const MfSnapshot *snapshot, const MfStorm *storm, const
         tell_stuck(snapshot, storm, next, least, paused_count, plan);
     }
 }
+
+gboolean
+mf_storm_begin_check(MfStorm *storm, const char *uuid, gint64 now_usec)
+{
+    MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
+
+    if (victim == NULL || !victim->suspended || victim->calling.busy) {
+        return FALSE;
+    }
+    victim->calling.busy = TRUE;
+    victim->calling.busy_usec = now_usec;
+    return TRUE;
+}
+
+void
+mf_storm_checked(MfStorm *storm, const char *uuid, gboolean runs, gint64 now_usec)
+{
+    MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
+
+    if (victim == NULL) {
+        return;
+    }
+    victim->calling.busy = FALSE;
+    if (runs) {
+        victim->suspended = FALSE;
+        storm->acted_usec = now_usec;
+    }
+}

@@ -118,6 +118,12 @@ char *mf_storm_balloon_trouble(const MfStorm *storm, const char *uuid, gint64 no
 /* An earlier memfoldd left the domain paused, or its balloon filled; balloon NULL: not that. */
 void mf_storm_owe(MfStorm *storm, const char *uuid, gboolean suspended, const MfBalloon *balloon);
 
+/* Somebody else may have had the domain go on that memfold has paused.  TRUE when it is to be
+ * looked at now: that counts as under way until mf_storm_checked(), which is told whether it runs.
+ */
+gboolean mf_storm_begin_check(MfStorm *storm, const char *uuid, gint64 now_usec);
+void mf_storm_checked(MfStorm *storm, const char *uuid, gboolean runs, gint64 now_usec);
+
 /* The domain has gone, and what it owes with it; one that owes nothing is forgotten as soon as no
  * snapshot has it. */
 void mf_storm_forget(MfStorm *storm, const char *uuid);

@@ -63,16 +63,10 @@ suspend(const Relief *relief, GError **error)
 static gboolean
 resume(const Relief *relief, GError **error)
 {
-    MfOwed *owed = relief->engine->owed;
     const char *uuid = relief->domain->uuid;
-    MfDebt debt = {0};
 
-    if (!mf_virt_resume(relief->virt, uuid, error)) {
-        return FALSE;
-    }
-    mf_owed_get(owed, uuid, &debt);
-    debt.suspended = FALSE;
-    return mf_owed_set(owed, uuid, &debt, error);
+    return mf_virt_resume(relief->virt, uuid, error) &&
+           mf_owed_resumed(relief->engine->owed, uuid, error);
 }
 
 static gboolean
@@ -209,9 +203,27 @@ mf_engine_storm_apply(MfEngine *engine, const MfPlan *plan)
     mf_engine_balloons_look(engine);
 }
 
+/* A domain that has another PID by now was stopped and started while nobody told us. */
+static void
+forget_former(MfEngine *engine)
+{
+    g_auto(GStrv) uuids = mf_owed_list(engine->owed);
+
+    for (guint i = 0; uuids[i]; i++) {
+        const MfDomain *domain = mf_registry_find(engine->registry, uuids[i]);
+        MfDebt debt = {0};
+
+        if (domain && domain->pid > 0 && mf_owed_get(engine->owed, uuids[i], &debt) &&
+            debt.pid > 0 && debt.pid != domain->pid) {
+            mf_engine_storm_forget(engine, uuids[i]);
+        }
+    }
+}
+
 void
 mf_engine_storm_adopt(MfEngine *engine)
 {
+    forget_former(engine);
     for (guint i = 0; engine->debts_left && engine->debts_left[i]; i++) {
         const char *uuid = engine->debts_left[i];
         const MfDomain *domain = mf_registry_find(engine->registry, uuid);
@@ -220,12 +232,11 @@ mf_engine_storm_adopt(MfEngine *engine)
         if (!*uuid || !domain || domain->pid <= 0) {
             continue;
         }
-        if (mf_owed_get(engine->owed, uuid, &debt) && debt.pid == domain->pid) {
+        if (mf_owed_get(engine->owed, uuid, &debt)) {
             g_message("domain \"%s\": an earlier memfoldd left it %s", domain->name,
                       debt.suspended ? "paused" : "with a filled balloon");
             mf_storm_owe(&engine->memory->storm, uuid, debt.suspended, &debt.balloon);
-        } else {
-            mf_owed_forget(engine->owed, uuid);
+            mf_engine_paused_check(engine, uuid);
         }
         engine->debts_left[i][0] = '\0';
     }

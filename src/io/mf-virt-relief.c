@@ -75,6 +75,19 @@ mf_virt_resume(MfVirt *virt, const char *uuid, GError **error)
     return state != VIR_DOMAIN_PAUSED || judge(&hold, virDomainResume(hold.handle), error);
 }
 
+gboolean
+mf_virt_is_paused(MfVirt *virt, const char *uuid, gboolean *ret_paused, GError **error)
+{
+    g_auto(Hold) hold = {0};
+    int state = VIR_DOMAIN_NOSTATE;
+
+    if (!hold_take(virt, uuid, &hold, error) || !get_state(&hold, &state, error)) {
+        return FALSE;
+    }
+    *ret_paused = state == VIR_DOMAIN_PAUSED;
+    return TRUE;
+}
+
 /* What libvirt knows without asking QEMU is up to a second old, for QEMU holds its events back so
  * long; that counts where QEMU has no answer. */
 static guint64

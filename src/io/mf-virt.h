@@ -21,6 +21,7 @@ typedef enum {
     MF_VIRT_DISCONNECTED, /* uuid NULL */
     MF_VIRT_STARTED,      /* also resumed from a file, or migrated in */
     MF_VIRT_STOPPED,
+    MF_VIRT_RESUMED,      /* it was paused, and goes on */
     MF_VIRT_METADATA,     /* the live policy may have changed: read it again */
     MF_VIRT_MERGE_CHANGE, /* QEMU's MEMORY_MERGE_CHANGE */
 } MfVirtEvent;
@@ -63,6 +64,9 @@ gboolean mf_virt_suspend(MfVirt *virt, const char *uuid, GError **error);
 
 /* Has a domain that somebody paused go on; one that runs already is success. */
 gboolean mf_virt_resume(MfVirt *virt, const char *uuid, GError **error);
+
+/* Whether the domain is paused just now, whoever paused it. */
+gboolean mf_virt_is_paused(MfVirt *virt, const char *uuid, gboolean *ret_paused, GError **error);
 
 /* What the guest has of its memory just now, by its QEMU; below its maximum, its balloon has the
  * rest. */

@@ -85,13 +85,24 @@ class Stage:
         self.host = fakehost.FakeHost(folder)
         self.host.set("pages_sharing", SAVED_MIB * MIB // PAGE)
         self.weather = Weather(self.host)
-        for name, pid in PID.items():
-            self.host.add_qemu(pid, name, UUID[name], ksm_kib=MERGED_KIB, saved_kib=MERGED_KIB)
-            self.host.write(f"proc/{pid}/cgroup", f"0::/{self.group(name)}/libvirt/emulator\n")
+        for name in PID:
+            self.add_qemu(name)
             self.host.write(self.reclaim_file(name), "")
         self.weather.show()
         self.libvirtd = session.Libvirtd(folder)
         self.daemon = memfoldd.Memfoldd(environment, folder, self.host.root, self.libvirtd.uri)
+
+    def add_qemu(self, name):
+        self.host.add_qemu(PID[name], name, UUID[name], ksm_kib=MERGED_KIB, saved_kib=MERGED_KIB)
+        self.host.write(f"proc/{PID[name]}/cgroup", f"0::/{self.group(name)}/libvirt/emulator\n")
+
+    def replace_qemu(self, name):
+        """Has the domain another PID."""
+        with self.weather.lock:
+            self.host.remove_process(PID[name])
+            PID[name] += 1000
+            self.add_qemu(name)
+            self.weather.show()
 
     @staticmethod
     def group(name):
@@ -235,6 +246,52 @@ def a_crash_leaves_nobody_paused(stage):
     status = subprocess.run([MEMFOLD, "status"], env=stage.daemon.environment, text=True, capture_output=True,
                             check=True, timeout=30).stdout
     tap.check('"low", the first to go on, lacks 2.1 GiB' in status and "virsh resume low" in status, status)
+    stage.calm()
+
+
+@tap.test
+def one_that_somebody_else_resumed_is_not_memfolds(stage):
+    """While memfoldd looks, and while it is dead; what is paused after that is left alone."""
+    stage.configure(horizon=26000, suspend=True)
+    for dies in (False, True):
+        told = stage.daemon.logged('"low": memfold had paused it, and somebody else has it go on')
+        stage.begin()
+        stage.weather.blows = True
+        wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+        wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
+        stage.weather.blows = False
+        stage.weather.leave(100)
+        if dies:
+            stage.daemon.kill()
+        stage.connection.lookupByName("low").resume()
+        if dies:
+            stage.daemon.start()
+        stage.daemon.wait_log('"low": memfold had paused it, and somebody else has it go on', told + 1)
+        wait.until("that to be told", lambda: "suspended" not in stage.codes("low"), 20)
+        tap.equal(stage.watch_pauses(), set(), f"who is paused (memfoldd died: {dies})")
+        tap.check(not os.path.exists(f"{stage.daemon.runtime}/owed"), f"a debt is left (memfoldd died: {dies})")
+        stage.connection.lookupByName("low").suspend()
+        stage.weather.leave(AT_HAND_MIB * 3)
+        wait.until("the storm to be over", lambda: "storm" not in stage.host_codes(), 30)
+        wait.until("ksmd to go on", lambda: stage.host.get("run") == "1", 30)
+        tap.equal(stage.watch_pauses(), {"low"}, f"who is paused by somebody else (memfoldd died: {dies})")
+        stage.connection.lookupByName("low").resume()
+        stage.calm()
+
+
+@tap.test
+def another_qemu_of_the_same_domain_is_owed_nothing(stage):
+    """It was stopped and started, and nobody has told memfoldd."""
+    stage.configure(horizon=26000, suspend=True)
+    stage.begin()
+    stage.weather.blows = True
+    wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+    wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
+    stage.weather.blows = False
+    stage.weather.leave(100)
+    stage.replace_qemu("low")
+    wait.until("that to be forgotten", lambda: "suspended" not in stage.codes("low"), 20, show=stage.daemon.text)
+    stage.connection.lookupByName("low").resume()
     stage.calm()
 
 

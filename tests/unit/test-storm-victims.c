@@ -275,6 +275,33 @@ test_what_is_missing_is_told(Three *three, gconstpointer unused G_GNUC_UNUSED)
     }
 }
 
+/* virsh resume: whoever runs is not memfold's to resume, and may be paused anew. */
+static void
+test_somebody_else_resumes(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+    MfStorm *storm = &scene->memory->storm;
+
+    pause_all(three);
+    scene->host->mem_available_bytes = MF_U64(640 * MIB);
+    g_assert_false(mf_storm_begin_check(storm, "of nobody", scene->snapshot->taken_usec));
+    g_assert_true(mf_storm_begin_check(storm, three->high->uuid, scene->snapshot->taken_usec));
+    g_assert_false(mf_storm_begin_check(storm, three->high->uuid, scene->snapshot->taken_usec));
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 0);
+    mf_storm_checked(storm, three->high->uuid, TRUE, scene->snapshot->taken_usec);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpint(scene_reason(scene, three->high)->code, !=, MF_REASON_SUSPENDED);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 0);
+    g_assert_false(mf_storm_begin_check(storm, three->high->uuid, scene->snapshot->taken_usec));
+
+    /* What it takes shows before the next one goes on; one that is paused still is no other. */
+    g_assert_true(mf_storm_begin_check(storm, three->middle->uuid, scene->snapshot->taken_usec));
+    mf_storm_checked(storm, three->middle->uuid, FALSE, scene->snapshot->taken_usec);
+    scene_tick(scene, 4 * G_USEC_PER_SEC);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->middle));
+}
+
 static void
 test_nobody_goes_on_into_the_unknown(Three *three, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -343,6 +370,7 @@ main(int argc, char **argv)
     THREE("resume", test_the_highest_goes_on_when_there_is_room);
     THREE("resume-alone", test_those_that_stand_still_do_not_count);
     THREE("resume-missing", test_what_is_missing_is_told);
+    THREE("resume-others", test_somebody_else_resumes);
     THREE("resume-unknown", test_nobody_goes_on_into_the_unknown);
     THREE("copy", test_a_copy_is_its_own);
     THREE("gone", test_who_is_gone_is_forgotten);
