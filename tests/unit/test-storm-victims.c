@@ -212,7 +212,7 @@ test_the_highest_goes_on_when_there_is_room(Three *three, gconstpointer unused G
     g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->middle));
     scene_done(scene, MF_ACTION_RESUME, three->middle, FALSE);
     scene_tick(scene, 500 * 1000);
-    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 0);
+    g_assert_null(scene_action(scene, MF_ACTION_RESUME, three->middle));
     scene_tick(scene, G_USEC_PER_SEC);
     g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->middle));
 }
@@ -273,6 +273,56 @@ test_what_is_missing_is_told(Three *three, gconstpointer unused G_GNUC_UNUSED)
             g_assert_nonnull(strstr(reason->remedy, cases[i].remedy));
         }
     }
+}
+
+/* One that can't be made to go on, or whose call hangs, holds up nobody, and is told. */
+static void
+test_who_fails_to_go_on_gives_up_its_turn(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    pause_all(three);
+    scene->host->mem_available_bytes = MF_U64(640 * MIB);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->high));
+    scene_tick(scene, 5 * G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 0);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->middle));
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 1);
+    g_assert_nonnull(strstr(scene_reason(scene, three->high)->text, "not answered for 6 s"));
+    g_assert_nonnull(strstr(scene_host_reason(scene)->text, "\"high\" go on"));
+
+    /* Both fail: each is asked again in its time, and the last one has its turn. */
+    scene_done(scene, MF_ACTION_RESUME, three->high, FALSE);
+    scene_done(scene, MF_ACTION_RESUME, three->middle, FALSE);
+    scene_tick(scene, 500 * 1000);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->low));
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 1);
+    g_assert_nonnull(strstr(scene_reason(scene, three->high)->text, "failed (1 in a row)"));
+    g_assert_nonnull(strstr(scene_host_reason(scene)->text, "\"high\" (and 1 more) go on"));
+    scene_done(scene, MF_ACTION_RESUME, three->low, TRUE);
+    scene_tick(scene, 5 * G_USEC_PER_SEC);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->high));
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 1);
+}
+
+/* What is told of the host is whom those wait for that have no room. */
+static void
+test_who_waits_is_told_beside_who_fails(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    pause_all(three);
+    three->high->merged_bytes = MF_U64(100 * MIB);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->high));
+    scene_done(scene, MF_ACTION_RESUME, three->high, FALSE);
+    scene_tick(scene, 500 * 1000);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 0);
+    g_assert_nonnull(strstr(scene_host_reason(scene)->text, "\"high\" go on"));
+    const MfReason *next = g_ptr_array_index(scene->plan->host_reasons, 1);
+    g_assert_nonnull(strstr(next->text, "(2 domains): 500.0 MiB are at hand, and \"middle\""));
 }
 
 /* virsh resume: whoever runs is not memfold's to resume, and may be paused anew. */
@@ -370,6 +420,8 @@ main(int argc, char **argv)
     THREE("resume", test_the_highest_goes_on_when_there_is_room);
     THREE("resume-alone", test_those_that_stand_still_do_not_count);
     THREE("resume-missing", test_what_is_missing_is_told);
+    THREE("resume-fails", test_who_fails_to_go_on_gives_up_its_turn);
+    THREE("resume-fails-told", test_who_waits_is_told_beside_who_fails);
     THREE("resume-others", test_somebody_else_resumes);
     THREE("resume-unknown", test_nobody_goes_on_into_the_unknown);
     THREE("copy", test_a_copy_is_its_own);
