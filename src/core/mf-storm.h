@@ -49,6 +49,7 @@ typedef struct {
     gint64 looked_usec;      /* when what it has was last asked for */
     gboolean looking;        /* and that is under way */
     gboolean suspended;      /* by memfold, which owes it a resumption */
+    gint64 paused_usec;      /* since then; 0: by an earlier memfoldd */
     gboolean relieved;       /* its balloon was asked in this storm */
 } MfVictim;
 

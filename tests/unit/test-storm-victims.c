@@ -148,6 +148,39 @@ test_pauses_where_nobody_counts(Three *three, gconstpointer unused G_GNUC_UNUSED
     g_assert_cmpuint(scene_count(&three->scene, MF_ACTION_SUSPEND), ==, 1);
 }
 
+/* So little time is left that nothing new is waited for; what the pause has brought counts all the
+ * same, wherever the rates are of before it. */
+static void
+test_a_pause_counts_at_once(Three *three, gconstpointer counted)
+{
+    Scene *scene = &three->scene;
+
+    scene->config->storm_suspend = TRUE;
+    for (guint i = 0; counted == NULL && i < scene->snapshot->domains->len; i++) {
+        MfDomain *domain = g_ptr_array_index(scene->snapshot->domains, i);
+        domain->cow_breaks_count = MF_U64_ABSENT;
+    }
+    scene->host->mem_available_bytes = MF_U64(1300 * MIB);
+    scene_tick(scene, 0);
+    scene->config->storm_horizon_msec = 2000; /* a quarter is half a second */
+    if (counted != NULL) {
+        scene_write(scene, three->low, 800);
+        scene_write(scene, three->middle, 100);
+        scene_write(scene, three->high, 100);
+    } else {
+        scene->host->cow_breaks_count.value += 900 * MIB_PAGES;
+        scene->host->mem_available_bytes = MF_U64(400 * MIB);
+    }
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpuint(mf_storm_left_msec(scene_storm(scene)).value, <, 500);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_SUSPEND, three->low));
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_SUSPEND), ==, 1);
+    scene->snapshot->taken_usec += 10 * 1000;
+    scene_done(scene, MF_ACTION_SUSPEND, three->low, TRUE);
+    scene_tick(scene, 10 * 1000);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_SUSPEND), ==, 0);
+}
+
 /* What a pause has brought shows only in an interval that began after it. */
 static void
 test_the_effect_is_waited_for(Three *three, gconstpointer unused G_GNUC_UNUSED)
@@ -416,6 +449,9 @@ main(int argc, char **argv)
     THREE("pause-more", test_pauses_as_many_as_it_takes);
     THREE("pause-writers", test_who_writes_nothing_goes_on);
     THREE("pause-stock", test_pauses_where_nobody_counts);
+    g_test_add("/storm-victims/pause-at-once", Three, "counted", three_open,
+               test_a_pause_counts_at_once, three_close);
+    THREE("pause-at-once-stock", test_a_pause_counts_at_once);
     THREE("pause-settles", test_the_effect_is_waited_for);
     THREE("resume", test_the_highest_goes_on_when_there_is_room);
     THREE("resume-alone", test_those_that_stand_still_do_not_count);
