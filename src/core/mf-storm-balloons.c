@@ -110,6 +110,9 @@ mf_storm_plan_balloons(const MfSnapshot *snapshot, const MfStorm *storm, const G
         }
         guint64 bytes =
             MIN(candidate->domain->resident_bytes.value / BALLOON_DIVISOR, wanted_bytes);
+        if (bytes < MF_STORM_RELIEF_MIN_BYTES) {
+            continue; /* it merges nothing; and 0 would mean to give all back */
+        }
         g_autofree char *text = mf_format_bytes(bytes);
         victim->relieved = TRUE;
         wanted_bytes -= bytes;

@@ -92,6 +92,19 @@ test_balloons(Three *three, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpint(scene_reason(scene, three->low)->code, !=, MF_REASON_GIVES_WAY);
 }
 
+/* Only memory that may be merged counts as resident: one that does not merge has none to give. */
+static void
+test_who_has_nothing_is_not_asked(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    scene->config->storm_balloon = TRUE;
+    three->low->resident_bytes = MF_U64(0);
+    storm(three, 100);
+    g_assert_null(scene_action(scene, MF_ACTION_BALLOON, three->low));
+    g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->middle)->bytes / MIB, ==, 500);
+}
+
 /* What the lowest will still give is not asked of the next one, until it is overdue. */
 static void
 test_balloons_wait_for_the_lower_one(Three *three, gconstpointer unused G_GNUC_UNUSED)
@@ -171,6 +184,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     THREE("given-back", test_balloons);
+    THREE("nothing", test_who_has_nothing_is_not_asked);
     THREE("waits", test_balloons_wait_for_the_lower_one);
     THREE("foreign", test_a_balloon_of_somebody_else_is_let_go);
     THREE("left", test_a_balloon_that_was_left);
