@@ -21,6 +21,8 @@ mf_balloon_fill(MfVirt *virt, MfOwed *owed, const MfDomain *domain, guint64 byte
     guint64 now_bytes = 0;
     guint64 max_bytes = 0;
     guint64 asked_bytes = 0;
+    gboolean lost = FALSE;
+    g_autoptr(GError) problem = NULL;
 
     if (!mf_virt_get_balloon(virt, domain->uuid, &now_bytes, &max_bytes, error)) {
         return FALSE;
@@ -38,8 +40,10 @@ mf_balloon_fill(MfVirt *virt, MfOwed *owed, const MfDomain *domain, guint64 byte
     if (!mf_owed_set(owed, domain->uuid, &debt, error)) {
         return FALSE;
     }
-    if (!mf_virt_set_balloon(virt, domain->uuid, asked_bytes, error)) {
+    /* When the answer is lost, it may have been asked; what the guest has tells. */
+    if (!mf_virt_set_balloon(virt, domain->uuid, asked_bytes, &lost, &problem) && !lost) {
         mf_owed_set(owed, domain->uuid, &before, NULL);
+        g_propagate_error(error, g_steal_pointer(&problem));
         return FALSE;
     }
     *ret_balloon = debt.balloon;
@@ -54,6 +58,7 @@ mf_balloon_empty(MfVirt *virt, MfOwed *owed, const MfDomain *domain, MfBalloon *
     MfBalloon balloon = {0};
     guint64 now_bytes = 0;
     guint64 max_bytes = 0;
+    gboolean lost = FALSE;
 
     if (!mf_virt_get_balloon(virt, domain->uuid, &now_bytes, &max_bytes, error)) {
         return FALSE;
@@ -65,7 +70,7 @@ mf_balloon_empty(MfVirt *virt, MfOwed *owed, const MfDomain *domain, MfBalloon *
     mf_owed_get(owed, domain->uuid, &debt);
     if (mf_balloon_is_returning(&balloon) || mf_balloon_is_foreign(&balloon)) {
         debt.balloon = (MfBalloon){0};
-    } else if (mf_virt_set_balloon(virt, domain->uuid, balloon.before_bytes, error)) {
+    } else if (mf_virt_set_balloon(virt, domain->uuid, balloon.before_bytes, &lost, error)) {
         mf_balloon_return(&debt.balloon);
     } else {
         return FALSE;

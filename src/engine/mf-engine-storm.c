@@ -45,6 +45,8 @@ suspend(const Relief *relief, GError **error)
     const char *uuid = relief->domain->uuid;
     MfDebt debt = {0};
     MfDebt before = {0};
+    gboolean lost = FALSE;
+    g_autoptr(GError) problem = NULL;
 
     mf_owed_get(owed, uuid, &before);
     debt = before;
@@ -53,11 +55,19 @@ suspend(const Relief *relief, GError **error)
     if (!mf_owed_set(owed, uuid, &debt, error)) {
         return FALSE;
     }
-    if (!mf_virt_suspend(relief->virt, uuid, error)) {
-        mf_owed_set(owed, uuid, &before, NULL);
-        return FALSE;
+    if (mf_virt_suspend(relief->virt, uuid, &lost, &problem)) {
+        return TRUE;
     }
-    return TRUE;
+    if (lost) {
+        /* It may stand still; if it runs, that is found out when libvirt is there again. */
+        g_warning("domain \"%s\": whether it is paused is not known, memfold takes it for paused: "
+                  "%s",
+                  relief->domain->name, problem->message);
+        return TRUE;
+    }
+    mf_owed_set(owed, uuid, &before, NULL);
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return FALSE;
 }
 
 static gboolean
