@@ -87,7 +87,7 @@ mf_storm_act(MfPlan *plan, const MfCandidate *candidate, MfActionKind kind, guin
     mf_plan_add_relief(plan, kind, candidate->domain, bytes, reason);
 }
 
-/* What the domain could still give to swap in this storm. */
+/* What the domain could still give to swap: its own, but for what accounts do not show yet. */
 static guint64
 reclaimable_bytes(const MfDomain *domain, const MfVictim *victim)
 {
@@ -142,6 +142,7 @@ plan_reclaim(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *
         g_autofree char *text = mf_format_bytes(bytes);
         victim->asked_bytes = bytes;
         victim->reclaimed_bytes = mf_add_sat(victim->reclaimed_bytes, bytes);
+        victim->given_bytes = mf_add_sat(victim->given_bytes, bytes);
         wanted_bytes -= bytes;
         mf_storm_act(plan, candidate, MF_ACTION_RECLAIM, bytes, now_usec,
                      mf_reason_new(MF_REASON_GIVES_WAY, MF_STORM_GIVES_WAY_REMEDY,
@@ -156,9 +157,9 @@ tell_given(const GArray *candidates)
 {
     for (guint i = 0; i < candidates->len; i++) {
         const MfCandidate *candidate = &g_array_index(candidates, MfCandidate, i);
-        g_autofree char *text = mf_format_bytes(candidate->victim->reclaimed_bytes);
+        g_autofree char *text = mf_format_bytes(candidate->victim->given_bytes);
 
-        if (candidate->victim->reclaimed_bytes > 0) {
+        if (candidate->victim->given_bytes > 0) {
             mf_verdict_tell_first(candidate->verdict,
                                   mf_reason_new(MF_REASON_GIVES_WAY, MF_STORM_GIVES_WAY_REMEDY,
                                                 "in this storm, up to %s of its memory were asked "

@@ -231,6 +231,16 @@ own_bytes(const MfDomain *domain)
     return MF_I64((gint64)mf_sub_clamp(domain->resident_bytes.value, domain->saved_bytes.value));
 }
 
+/* New accounts lack what has gone to swap already; what is under way is still to come. */
+static void
+note_own(MfVictim *victim, MfI64 own)
+{
+    if (own.known && (!victim->seen_own_bytes.known || own.value != victim->seen_own_bytes.value)) {
+        victim->reclaimed_bytes = victim->asked_bytes;
+        victim->seen_own_bytes = own;
+    }
+}
+
 /* What the domain has written since before the storm: our kernel counts it; elsewhere it shows in
  * what it has of its own, when its accounts are next made. */
 static void
@@ -240,6 +250,7 @@ note_domain(const MfHost *host, const MfDomain *domain, MfStorm *storm, gint64 i
     MfU64 breaks = growth(victim->last_cow_breaks_count, domain->cow_breaks_count);
     MfI64 own = own_bytes(domain);
 
+    note_own(victim, own);
     victim->rate_bytes =
         breaks.known && interval_usec > 0
             ? MF_U64(per_second(mf_mul_sat(breaks.value, host->page_size_bytes), interval_usec))
@@ -264,6 +275,7 @@ move_baseline(const MfDomain *domain, MfStorm *storm)
     victim->cow_breaks_count = domain->cow_breaks_count;
     victim->own_bytes = own_bytes(domain);
     victim->reclaimed_bytes = 0;
+    victim->given_bytes = 0;
     victim->relieved = FALSE;
 }
 

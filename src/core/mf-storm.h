@@ -42,7 +42,9 @@ typedef struct {
     MfI64 own_bytes;         /* the same: resident and not saved */
     MfU64 written_bytes;     /* of its merged memory since then; absent: not told */
     MfU64 rate_bytes;        /* a second, over the last interval; absent where it is not counted */
-    guint64 reclaimed_bytes; /* asked for since the storm began */
+    MfI64 seen_own_bytes;    /* the same, by the last accounts */
+    guint64 reclaimed_bytes; /* asked for in this storm and not seen in them yet */
+    guint64 given_bytes;     /* asked for in this storm, in all */
     guint64 asked_bytes;     /* of them, under way */
     MfBalloon balloon;       /* what it was asked for, and has to give back */
     gint64 balloon_usec;     /* when it was last asked; 0: by an earlier memfoldd */

@@ -46,6 +46,38 @@ test_the_lower_one_is_waited_for(Three *three, gconstpointer unused G_GNUC_UNUSE
     g_assert_cmpuint(reclaimed_mib(three, three->middle), ==, 100);
 }
 
+/* Renewed accounts lack what has gone to swap, which is not taken off twice. */
+static void
+test_what_is_left_by_new_accounts(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    three->scene.host->swap_free_bytes = MF_U64(3000 * MIB);
+    three->scene.host->saved_bytes = MF_U64(8000 * MIB);
+    scene_tick(&three->scene, G_USEC_PER_SEC);
+    storm(three, 100);
+    g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 600);
+    g_assert_cmpuint(reclaimed_mib(three, three->middle), ==, 176);
+
+    /* Half of it has gone by the accounts, and all of it is still under way. */
+    three->low->resident_bytes = MF_U64(700 * MIB);
+    three->scene.host->mem_available_bytes = MF_U64(1024 * MIB);
+    storm(three, 100);
+    g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 0);
+    scene_done(&three->scene, MF_ACTION_RECLAIM, three->low, TRUE);
+    scene_done(&three->scene, MF_ACTION_RECLAIM, three->middle, TRUE);
+    three->scene.host->mem_available_bytes = MF_U64(1024 * MIB);
+    storm(three, 100);
+    g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 0);
+    scene_done(&three->scene, MF_ACTION_RECLAIM, three->middle, TRUE);
+
+    three->low->resident_bytes = MF_U64(650 * MIB);
+    three->scene.host->mem_available_bytes = MF_U64(1024 * MIB);
+    storm(three, 100);
+    g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 250);
+    const MfReason *given =
+        g_ptr_array_index(mf_plan_find(three->scene.plan, three->low->uuid)->reasons, 1);
+    g_assert_nonnull(strstr(given->text, "up to 600.0 MiB"));
+}
+
 /* One that can't give is passed over for a while, longer each time. */
 static void
 test_a_failure_is_passed_over(Three *three, gconstpointer unused G_GNUC_UNUSED)
@@ -443,6 +475,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     THREE("reclaim", test_reclaims_by_priority);
     THREE("reclaim-waits", test_the_lower_one_is_waited_for);
+    THREE("reclaim-accounts", test_what_is_left_by_new_accounts);
     THREE("reclaim-fails", test_a_failure_is_passed_over);
     THREE("no-swap", test_nothing_is_reclaimed_without_swap);
     THREE("pause", test_pauses_the_lowest_and_no_more);
