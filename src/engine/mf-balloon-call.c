@@ -4,6 +4,7 @@
 #include "../core/mf-error.h"
 
 #define MAX_DIVISOR 2 /* of its maximum: no guest is left less */
+#define KIB         1024
 #define UNIT_BYTES  (G_GUINT64_CONSTANT(1) << 20)
 
 static guint64
@@ -50,6 +51,16 @@ mf_balloon_fill(MfVirt *virt, MfOwed *owed, const MfDomain *domain, guint64 byte
     return TRUE;
 }
 
+/* A guest may look like that, too; then nobody but a person gives it back what it had. */
+static void
+tell_foreign(const MfDomain *domain, const MfBalloon *balloon)
+{
+    g_warning(
+        "domain \"%s\": somebody else has set its balloon, and memfold leaves it so; if nobody "
+        "has: virsh setmem %s %" G_GUINT64_FORMAT " --live",
+        domain->name, domain->name, balloon->before_bytes / KIB);
+}
+
 gboolean
 mf_balloon_empty(MfVirt *virt, MfOwed *owed, const MfDomain *domain, MfBalloon *ret_balloon,
                  GError **error)
@@ -67,7 +78,14 @@ mf_balloon_empty(MfVirt *virt, MfOwed *owed, const MfDomain *domain, MfBalloon *
         *ret_balloon = balloon;
         return TRUE;
     }
+    if (mf_balloon_is_in_doubt(&balloon)) {
+        *ret_balloon = balloon;
+        return TRUE;
+    }
     mf_owed_get(owed, domain->uuid, &debt);
+    if (mf_balloon_is_foreign(&balloon)) {
+        tell_foreign(domain, &balloon);
+    }
     if (mf_balloon_is_returning(&balloon) || mf_balloon_is_foreign(&balloon)) {
         debt.balloon = (MfBalloon){0};
     } else if (mf_virt_set_balloon(virt, domain->uuid, balloon.before_bytes, &lost, error)) {
