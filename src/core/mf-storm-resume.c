@@ -8,6 +8,8 @@
 #define SETTLE_USEC (5 * G_USEC_PER_SEC) /* before the next domain may go on */
 #define ROOM_NUM    5 /* a domain goes on when there is so much more than it may take */
 #define ROOM_DEN    4
+#define MIGRATE_ONE                                                                                \
+    "migrate one that runs (a paused one stays paused where it goes: virsh resume there)"
 
 /* Rounded up, so that it is enough. */
 static guint64
@@ -112,9 +114,10 @@ resume_reason(const MfStorm *storm, const MfCandidate *candidate, MfU64 need, gi
     if (mf_storm_is_room_for(storm, need)) {
         return going_reason(&candidate->victim->calling, name, have_text, need_text, now_usec);
     }
-    g_autofree char *remedy = g_strdup_printf(
-        "add %" G_GUINT64_FORMAT " MiB of swap, or stop or migrate a domain; %s, at your own risk",
-        whole_mib(missing_bytes(storm, need)), resume);
+    g_autofree char *remedy =
+        g_strdup_printf("add %" G_GUINT64_FORMAT " MiB of swap, or stop a domain, or " MIGRATE_ONE
+                        "; %s, at your own risk",
+                        whole_mib(missing_bytes(storm, need)), resume);
     return mf_reason_new(MF_REASON_SUSPENDED, remedy,
                          "paused by memfold until there is room for what it may write: %s, and %s "
                          "are at hand",
@@ -143,10 +146,11 @@ tell_stuck(const MfStorm *storm, const Paused *paused, guint64 next_bytes, MfPla
     g_autofree char *have = mf_format_bytes(storm->headroom_bytes.value);
     g_autofree char *lack = mf_format_bytes(next_bytes);
     g_autofree char *other = describe_least(paused);
-    g_autofree char *remedy = g_strdup_printf(
-        "add %" G_GUINT64_FORMAT " MiB of swap, or end a domain (virsh destroy) or migrate one; "
-        "virsh resume %s has that one go on at once, at your own risk",
-        whole_mib(next_bytes), paused->least->name);
+    g_autofree char *remedy =
+        g_strdup_printf("add %" G_GUINT64_FORMAT
+                        " MiB of swap, or end a domain (virsh destroy), or " MIGRATE_ONE "; "
+                        "virsh resume %s has that one go on at once, at your own risk",
+                        whole_mib(next_bytes), paused->least->name);
 
     g_ptr_array_insert(plan->host_reasons, 0,
                        mf_reason_new(MF_REASON_SUSPENDED, remedy,

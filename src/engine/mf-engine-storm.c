@@ -15,6 +15,7 @@
 #define RECLAIMS_MAX       4
 #define CALLS_MAX          8
 #define RECLAIM_LIMIT_MSEC 2000
+#define KIB                1024
 
 /* What a worker is given, and what it gives. */
 typedef struct {
@@ -252,9 +253,24 @@ mf_engine_storm_adopt(MfEngine *engine)
     }
 }
 
+/* Where a paused domain goes on after a migration, nobody knows that it is owed a resumption. */
+static void
+warn_of_paused(MfEngine *engine, const char *uuid)
+{
+    const MfVictim *victim = g_hash_table_lookup(engine->memory->storm.victims, uuid);
+    const MfDomain *domain = mf_registry_find(engine->registry, uuid);
+
+    if (victim && victim->suspended && domain) {
+        g_warning("domain \"%s\": it has gone while memfold had it paused; if it was migrated or "
+                  "saved, it stays paused where it comes up: virsh resume %s there",
+                  domain->name, domain->name);
+    }
+}
+
 void
 mf_engine_storm_forget(MfEngine *engine, const char *uuid)
 {
+    warn_of_paused(engine, uuid);
     mf_storm_forget(&engine->memory->storm, uuid);
     mf_owed_forget(engine->owed, uuid);
 }
@@ -281,6 +297,24 @@ mf_engine_storm_start(MfEngine *engine)
     mf_engine_storm_renew(engine);
 }
 
+/* What gives the domain what it is owed, without us; g_free(). */
+static char *
+owed_remedy(MfOwed *owed, const char *uuid)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    MfDebt debt = {0};
+
+    mf_owed_get(owed, uuid, &debt);
+    if (debt.suspended) {
+        g_string_append_printf(text, "virsh resume %s", uuid);
+    }
+    if (debt.balloon.before_bytes > 0) {
+        g_string_append_printf(text, "%svirsh setmem %s %" G_GUINT64_FORMAT " --live",
+                               debt.suspended ? "; " : "", uuid, debt.balloon.before_bytes / KIB);
+    }
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
 /* Whoever is still paused is so for want of room, and that does not change by our end. */
 void
 mf_engine_storm_stop(MfEngine *engine)
@@ -289,11 +323,11 @@ mf_engine_storm_stop(MfEngine *engine)
 
     for (guint i = 0; uuids[i]; i++) {
         const MfDomain *domain = mf_registry_find(engine->registry, uuids[i]);
+        g_autofree char *remedy = owed_remedy(engine->owed, uuids[i]);
 
-        g_warning(
-            "domain \"%s\": memfold leaves it as it is since the storm, and goes on when it is "
-            "started again; or: virsh resume %s",
-            domain ? domain->name : uuids[i], uuids[i]);
+        g_warning("domain \"%s\": memfold leaves it as it is since the storm, and goes on when it "
+                  "is started again; or: %s",
+                  domain ? domain->name : uuids[i], remedy);
     }
     g_clear_pointer(&engine->balloon_looks, mf_workers_free);
     g_clear_pointer(&engine->relief_calls, mf_workers_free);

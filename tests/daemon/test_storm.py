@@ -106,6 +106,13 @@ class Stage:
             self.add_qemu(name)
             self.weather.show()
 
+    def create(self, name):
+        self.connection.createXML(session.domain(name, UUID[name], POLICY.format(PRIORITY[name])), 0)
+
+    def known(self, *names):
+        wait.until("the domains", lambda: set(names) <= set(self.daemon.describe()[2]), 20)
+        wait.until("their accounts", lambda: all("saved_bytes" in self.daemon.domain(name) for name in names), 20)
+
     def left_kib(self, name):
         """What its balloon leaves it."""
         return self.connection.lookupByName(name).info()[2]
@@ -194,16 +201,14 @@ def surroundings():
         with stage.libvirtd:
             stage.connection = stage.libvirtd.open()
             stage.connection.lookupByName("test").destroy()
-            for name, priority in PRIORITY.items():
-                stage.connection.createXML(session.domain(name, UUID[name], POLICY.format(priority)), 0)
+            for name in PRIORITY:
+                stage.create(name)
             stage.weather.start()
             try:
                 with stage.daemon as daemon:
                     daemon.configure(CONFIG.format(horizon=60000, suspend="false", balloon="false"))
                     daemon.start()
-                    wait.until("the domains", lambda: set(daemon.describe()[2]) == set(PRIORITY), 20)
-                    wait.until("their accounts",
-                               lambda: all("saved_bytes" in d for d in daemon.describe()[2].values()), 20)
+                    stage.known(*PRIORITY)
                     wait.until("ksmd to be started", lambda: stage.host.get("run") == "1", 20)
                     yield stage
             finally:
@@ -352,6 +357,7 @@ def another_qemu_of_the_same_domain_is_owed_nothing(stage):
 
 @tap.test
 def one_that_somebody_else_paused_is_left_alone(stage):
+    stage.configure(horizon=26000, suspend=True)
     stage.begin(1200)
     stage.connection.lookupByName("low").suspend()
     stage.weather.blows = True
@@ -367,6 +373,7 @@ def one_that_somebody_else_paused_is_left_alone(stage):
 
 @tap.test
 def a_frozen_libvirtd_does_not_stop_the_guard(stage):
+    stage.configure(horizon=26000, suspend=True)
     stage.begin(1500)
     stage.libvirtd.freeze()
     try:
@@ -384,6 +391,7 @@ def a_frozen_libvirtd_does_not_stop_the_guard(stage):
 
 @tap.test
 def its_end_says_who_is_still_paused(stage):
+    stage.configure(horizon=26000, suspend=True)
     stage.begin()
     stage.weather.blows = True
     wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
@@ -391,6 +399,38 @@ def its_end_says_who_is_still_paused(stage):
     tap.equal(stage.daemon.stop(), 0, "exit status")
     tap.equal(stage.daemon.logged(f"virsh resume {UUID['low']}"), 1, "lines that say how to resume low")
     stage.daemon.start()
+    stage.calm()
+
+
+@tap.test
+def its_end_says_whose_balloon_is_filled(stage):
+    stage.configure(balloon=True)
+    stage.begin()
+    stage.weather.blows = True
+    wait.until("low to give way", lambda: stage.left_kib("low") < stage.MEMORY_KIB, 30, interval_sec=0.02)
+    stage.weather.blows = False
+    stage.weather.leave(1)
+    tap.equal(stage.daemon.stop(), 0, "exit status")
+    tap.equal(stage.daemon.logged(f"or: virsh setmem {UUID['low']} {stage.MEMORY_KIB} --live"), 1,
+              "lines that say how to give it back")
+    stage.daemon.start()
+    stage.calm()
+    wait.until("nothing to be owed", lambda: not stage.owes(), 60, show=stage.daemon.text)
+
+
+@tap.test
+def one_that_goes_while_it_is_paused_is_told(stage):
+    """It may have been migrated, and nobody knows there that it is to be resumed."""
+    stage.configure(horizon=26000, suspend=True)
+    stage.begin()
+    stage.weather.blows = True
+    wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+    wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
+    stage.weather.blows = False
+    stage.connection.lookupByName("low").destroy()
+    stage.daemon.wait_log('WARNING.*domain "low": it has gone while memfold had it paused.*virsh resume low there')
+    stage.create("low")
+    stage.known("low")
     stage.calm()
 
 
