@@ -6,6 +6,7 @@
 
 #define BALLOON_DIVISOR 2 /* of what a domain holds: more is not taken by a balloon */
 #define LOOK_USEC       G_USEC_PER_SEC
+#define KIB             1024
 #define RETURN_USEC     (60 * G_USEC_PER_SEC) /* nobody waits longer for what is given back */
 #define NO_DRIVER                                                                                  \
     "load virtio_balloon in the guest; without it set balloon=false under [storm] in memfold.conf"
@@ -52,9 +53,19 @@ balloon_reason(const MfStorm *storm, const MfCandidate *candidate, gint64 now_us
     g_autofree char *trouble = mf_storm_balloon_trouble(storm, candidate->domain->uuid, now_usec);
 
     if (mf_balloon_is_foreign(balloon)) {
-        return mf_reason_new(MF_REASON_GIVES_WAY, NULL,
+        g_autofree char *remedy =
+            g_strdup_printf("virsh setmem %s %" G_GUINT64_FORMAT " --live gives it what it had",
+                            candidate->domain->name, balloon->before_bytes / KIB);
+        return mf_reason_new(MF_REASON_GIVES_WAY, remedy,
                              "somebody else has set its balloon since memfold asked for %s: it "
                              "stays at %s",
+                             wanted, now);
+    }
+    if (mf_balloon_is_in_doubt(balloon)) {
+        return mf_reason_new(MF_REASON_GIVES_WAY, NULL,
+                             "its balloon was asked for %s, and leaves it %s, which memfold did "
+                             "not ask for: whether somebody else has set it shows within half a "
+                             "minute",
                              wanted, now);
     }
     if (trouble != NULL) {
@@ -104,12 +115,16 @@ mf_storm_plan_balloons(const MfSnapshot *snapshot, const MfStorm *storm, const G
                                                         mf_balloon_given_bytes(&victim->balloon)));
             continue;
         }
-        if (victim->relieved || victim->suspended || !candidate->domain->resident_bytes.known ||
+        if (victim->relieved || victim->suspended || mf_balloon_is_in_doubt(&victim->balloon) ||
+            !candidate->domain->resident_bytes.known ||
             !mf_storm_may_be_asked(&victim->calling, now_usec)) {
             continue;
         }
         guint64 bytes =
             MIN(candidate->domain->resident_bytes.value / BALLOON_DIVISOR, wanted_bytes);
+        if (bytes < MF_STORM_RELIEF_MIN_BYTES) {
+            continue; /* it merges nothing; and 0 would mean to give all back */
+        }
         g_autofree char *text = mf_format_bytes(bytes);
         victim->relieved = TRUE;
         wanted_bytes -= bytes;
@@ -126,8 +141,8 @@ may_be_emptied(const MfStorm *storm, const MfVictim *victim, gint64 now_usec)
 {
     const MfBalloon *balloon = &victim->balloon;
 
-    /* Until it was looked at, nobody knows whose it is. */
-    if (balloon->before_bytes == 0 || balloon->now_bytes == 0 ||
+    /* Until it was looked at, and for long enough, nobody knows whose it is. */
+    if (balloon->before_bytes == 0 || balloon->now_bytes == 0 || mf_balloon_is_in_doubt(balloon) ||
         !mf_storm_may_be_asked(&victim->calling, now_usec)) {
         return FALSE;
     }

@@ -8,6 +8,8 @@
 #define SETTLE_USEC (5 * G_USEC_PER_SEC) /* before the next domain may go on */
 #define ROOM_NUM    5 /* a domain goes on when there is so much more than it may take */
 #define ROOM_DEN    4
+#define MIGRATE_ONE                                                                                \
+    "migrate one that runs (a paused one stays paused where it goes: virsh resume there)"
 
 /* Rounded up, so that it is enough. */
 static guint64
@@ -49,10 +51,54 @@ missing_bytes(const MfStorm *storm, MfU64 need)
                : 0;
 }
 
+/* Those that are paused, for what is told of the host. */
+typedef struct {
+    const MfDomain *next;    /* the first to go on; NULL: nobody waits for room */
+    const MfDomain *least;   /* of those that wait for room, who lacks least */
+    guint64 least_bytes;     /* so much */
+    guint waiting_count;     /* for room */
+    const MfDomain *failing; /* the first that has room and does not go on */
+    guint failing_count;
+} Paused;
+
+/* It can't be made to go on just now, and others need not wait for that. */
+static gboolean
+fails_to_go_on(const MfErrand *calling, gint64 now_usec)
+{
+    return calling->busy ? now_usec - calling->busy_usec > MF_STORM_OVERDUE_USEC
+                         : calling->failures_count > 0 && now_usec < calling->not_before_usec;
+}
+
+/* Tells of one that has room. */
+static MfReason *
+going_reason(const MfErrand *calling, const char *name, const char *have_text,
+             const char *need_text, gint64 now_usec)
+{
+    g_autofree char *resume = g_strdup_printf("virsh resume %s says what is wrong with it", name);
+
+    if (!fails_to_go_on(calling, now_usec)) {
+        return mf_reason_new(MF_REASON_SUSPENDED, NULL,
+                             "the storm is over: %s are at hand, and it may take %s: it goes on",
+                             have_text, need_text);
+    }
+    if (calling->busy) {
+        return mf_reason_new(
+            MF_REASON_SUSPENDED, resume,
+            "paused by memfold; there is room for it, and libvirt has not answered "
+            "for %" G_GINT64_FORMAT " s: others go on meanwhile",
+            (now_usec - calling->busy_usec) / G_USEC_PER_SEC);
+    }
+    return mf_reason_new(MF_REASON_SUSPENDED, resume,
+                         "paused by memfold; there is room for it, and having it go on has failed "
+                         "(%u in a row): it is tried again, and others go on meanwhile",
+                         calling->failures_count);
+}
+
 /* Tells why the domain is still paused, or goes on. */
 static MfReason *
-resume_reason(const MfStorm *storm, const char *name, MfU64 need, gboolean room)
+resume_reason(const MfStorm *storm, const MfCandidate *candidate, MfU64 need, gint64 now_usec)
 {
+    const char *name = candidate->domain->name;
     g_autofree char *resume = g_strdup_printf("virsh resume %s has it go on at once", name);
     g_autofree char *need_text = mf_format_bytes(mf_storm_room_bytes(need.value));
     g_autofree char *have_text = mf_format_bytes(storm->headroom_bytes.value);
@@ -65,96 +111,163 @@ resume_reason(const MfStorm *storm, const char *name, MfU64 need, gboolean room)
         return mf_reason_new(MF_REASON_SUSPENDED, resume,
                              "paused by memfold; whether there is room for it is not known");
     }
-    if (room) {
-        return mf_reason_new(MF_REASON_SUSPENDED, NULL,
-                             "the storm is over: %s are at hand, and it may take %s: it goes on",
-                             have_text, need_text);
+    if (mf_storm_is_room_for(storm, need)) {
+        return going_reason(&candidate->victim->calling, name, have_text, need_text, now_usec);
     }
-    g_autofree char *remedy = g_strdup_printf(
-        "add %" G_GUINT64_FORMAT " MiB of swap, or stop or migrate a domain; %s, at your own risk",
-        whole_mib(missing_bytes(storm, need)), resume);
+    g_autofree char *remedy =
+        g_strdup_printf("add %" G_GUINT64_FORMAT " MiB of swap, or stop a domain, or " MIGRATE_ONE
+                        "; %s, at your own risk",
+                        whole_mib(missing_bytes(storm, need)), resume);
     return mf_reason_new(MF_REASON_SUSPENDED, remedy,
                          "paused by memfold until there is room for what it may write: %s, and %s "
                          "are at hand",
                          need_text, have_text);
 }
 
-/* What "least", who lacks least, adds to that; free with g_free(). */
+/* What "least" adds to that; free with g_free(). */
 static char *
-describe_least(const MfDomain *next, const MfDomain *least, guint64 least_bytes)
+describe_least(const Paused *paused)
 {
-    g_autofree char *text = mf_format_bytes(least_bytes);
+    g_autofree char *text = mf_format_bytes(paused->least_bytes);
 
-    if (next == least) {
+    if (paused->next == paused->least) {
         return g_strdup("");
     }
-    return least_bytes == 0 ? g_strdup_printf("; \"%s\" would fit, and waits for it", least->name)
-                            : g_strdup_printf("; \"%s\" lacks least, %s", least->name, text);
+    return paused->least_bytes == 0
+               ? g_strdup_printf("; \"%s\" would fit, and waits for it", paused->least->name)
+               : g_strdup_printf("; \"%s\" lacks least, %s", paused->least->name, text);
 }
 
 /* Who goes on first can't, and nothing changes by itself: what is to be done is told of the host.
  */
 static void
-tell_stuck(const MfSnapshot *snapshot, const MfStorm *storm, const MfDomain *next,
-           const MfDomain *least, guint paused_count, MfPlan *plan)
+tell_stuck(const MfStorm *storm, const Paused *paused, guint64 next_bytes, MfPlan *plan)
 {
-    guint64 next_bytes = missing_bytes(storm, need_of(next, &snapshot->host));
     g_autofree char *have = mf_format_bytes(storm->headroom_bytes.value);
     g_autofree char *lack = mf_format_bytes(next_bytes);
-    g_autofree char *other =
-        describe_least(next, least, missing_bytes(storm, need_of(least, &snapshot->host)));
-    g_autofree char *remedy = g_strdup_printf(
-        "add %" G_GUINT64_FORMAT " MiB of swap, or end a domain (virsh destroy) or migrate one; "
-        "virsh resume %s has that one go on at once, at your own risk",
-        whole_mib(next_bytes), least->name);
+    g_autofree char *other = describe_least(paused);
+    g_autofree char *remedy =
+        g_strdup_printf("add %" G_GUINT64_FORMAT
+                        " MiB of swap, or end a domain (virsh destroy), or " MIGRATE_ONE "; "
+                        "virsh resume %s has that one go on at once, at your own risk",
+                        whole_mib(next_bytes), paused->least->name);
 
     g_ptr_array_insert(plan->host_reasons, 0,
                        mf_reason_new(MF_REASON_SUSPENDED, remedy,
                                      "the storm is over, and what memfold paused waits for room "
                                      "(%u domain%s): %s are at hand, and \"%s\", the first to go "
                                      "on, lacks %s%s",
-                                     paused_count, paused_count == 1 ? "" : "s", have, next->name,
-                                     lack, other));
+                                     paused->waiting_count, paused->waiting_count == 1 ? "" : "s",
+                                     have, paused->next->name, lack, other));
+}
+
+static void
+tell_failing(const Paused *paused, MfPlan *plan)
+{
+    g_autofree char *others = paused->failing_count > 1
+                                  ? g_strdup_printf(" (and %u more)", paused->failing_count - 1)
+                                  : g_strdup("");
+    g_autofree char *remedy =
+        g_strdup_printf("virsh resume %s says what is wrong with it", paused->failing->name);
+
+    g_ptr_array_insert(plan->host_reasons, 0,
+                       mf_reason_new(MF_REASON_SUSPENDED, remedy,
+                                     "the storm is over, and memfold can't have \"%s\"%s go on, "
+                                     "which it paused and has room for",
+                                     paused->failing->name, others));
+}
+
+/* TRUE when those after it have to wait for it. */
+static gboolean
+count_paused(const MfStorm *storm, const MfCandidate *candidate, MfU64 need, gint64 now_usec,
+             Paused *paused)
+{
+    if (!storm->raging && mf_storm_is_room_for(storm, need) &&
+        fails_to_go_on(&candidate->victim->calling, now_usec)) {
+        paused->failing = paused->failing != NULL ? paused->failing : candidate->domain;
+        paused->failing_count++;
+        return FALSE;
+    }
+    paused->next = paused->next != NULL ? paused->next : candidate->domain;
+    paused->waiting_count++;
+    if (need.known && missing_bytes(storm, need) < paused->least_bytes) {
+        paused->least_bytes = missing_bytes(storm, need);
+        paused->least = candidate->domain;
+    }
+    return TRUE;
+}
+
+static void
+tell_host(const MfSnapshot *snapshot, const MfStorm *storm, const Paused *paused, MfPlan *plan)
+{
+    if (storm->raging) {
+        return;
+    }
+    if (paused->next != NULL) {
+        guint64 next_bytes = missing_bytes(storm, need_of(paused->next, &snapshot->host));
+        if (next_bytes > 0) {
+            tell_stuck(storm, paused, next_bytes, plan);
+        }
+    }
+    if (paused->failing != NULL) {
+        tell_failing(paused, plan);
+    }
 }
 
 /* One domain goes on at a time, the highest priority first; the next one when it shows what that
- * has taken. */
+ * has taken.  One that can't be made to go on holds up nobody. */
 void
 mf_storm_plan_resumption(const MfSnapshot *snapshot, const MfStorm *storm, const GArray *candidates,
                          MfPlan *plan)
 {
     gint64 now_usec = snapshot->taken_usec;
     gboolean settled = now_usec - storm->acted_usec >= SETTLE_USEC;
-    const MfDomain *next = NULL;
-    const MfDomain *least = NULL;
-    guint64 least_bytes = G_MAXUINT64;
-    guint paused_count = 0;
+    Paused paused = {.least_bytes = G_MAXUINT64};
 
     for (guint i = candidates->len; i > 0; i--) {
         const MfCandidate *candidate = &g_array_index(candidates, MfCandidate, i - 1);
         MfU64 need = need_of(candidate->domain, &snapshot->host);
-        gboolean room = mf_storm_is_room_for(storm, need);
 
         if (!candidate->victim->suspended) {
             continue;
         }
-        next = next != NULL ? next : candidate->domain;
-        paused_count++;
-        if (need.known && missing_bytes(storm, need) < least_bytes) {
-            least_bytes = missing_bytes(storm, need);
-            least = candidate->domain;
-        }
-        g_autoptr(MfReason) reason = resume_reason(storm, candidate->domain->name, need, room);
-        if (!storm->raging && settled && room &&
+        gboolean holds_up = count_paused(storm, candidate, need, now_usec, &paused);
+        g_autoptr(MfReason) reason = resume_reason(storm, candidate, need, now_usec);
+        if (!storm->raging && settled && mf_storm_is_room_for(storm, need) &&
             mf_storm_may_be_asked(&candidate->victim->calling, now_usec)) {
             mf_storm_act(plan, candidate, MF_ACTION_RESUME, 0, now_usec, g_steal_pointer(&reason));
         } else {
             mf_verdict_tell_first(candidate->verdict, g_steal_pointer(&reason));
         }
-        settled = FALSE;
+        settled = settled && !holds_up;
     }
-    if (!storm->raging && next != NULL &&
-        missing_bytes(storm, need_of(next, &snapshot->host)) > 0) {
-        tell_stuck(snapshot, storm, next, least, paused_count, plan);
+    tell_host(snapshot, storm, &paused, plan);
+}
+
+gboolean
+mf_storm_begin_check(MfStorm *storm, const char *uuid, gint64 now_usec)
+{
+    MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
+
+    if (victim == NULL || !victim->suspended || victim->calling.busy) {
+        return FALSE;
+    }
+    victim->calling.busy = TRUE;
+    victim->calling.busy_usec = now_usec;
+    return TRUE;
+}
+
+void
+mf_storm_checked(MfStorm *storm, const char *uuid, gboolean runs, gint64 now_usec)
+{
+    MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
+
+    if (victim == NULL) {
+        return;
+    }
+    victim->calling.busy = FALSE;
+    if (runs) {
+        victim->suspended = FALSE;
+        storm->acted_usec = now_usec;
     }
 }

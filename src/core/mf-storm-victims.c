@@ -87,7 +87,7 @@ mf_storm_act(MfPlan *plan, const MfCandidate *candidate, MfActionKind kind, guin
     mf_plan_add_relief(plan, kind, candidate->domain, bytes, reason);
 }
 
-/* What the domain could still give to swap in this storm. */
+/* What the domain could still give to swap: its own, but for what accounts do not show yet. */
 static guint64
 reclaimable_bytes(const MfDomain *domain, const MfVictim *victim)
 {
@@ -142,6 +142,7 @@ plan_reclaim(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *
         g_autofree char *text = mf_format_bytes(bytes);
         victim->asked_bytes = bytes;
         victim->reclaimed_bytes = mf_add_sat(victim->reclaimed_bytes, bytes);
+        victim->given_bytes = mf_add_sat(victim->given_bytes, bytes);
         wanted_bytes -= bytes;
         mf_storm_act(plan, candidate, MF_ACTION_RECLAIM, bytes, now_usec,
                      mf_reason_new(MF_REASON_GIVES_WAY, MF_STORM_GIVES_WAY_REMEDY,
@@ -156,9 +157,9 @@ tell_given(const GArray *candidates)
 {
     for (guint i = 0; i < candidates->len; i++) {
         const MfCandidate *candidate = &g_array_index(candidates, MfCandidate, i);
-        g_autofree char *text = mf_format_bytes(candidate->victim->reclaimed_bytes);
+        g_autofree char *text = mf_format_bytes(candidate->victim->given_bytes);
 
-        if (candidate->victim->reclaimed_bytes > 0) {
+        if (candidate->victim->given_bytes > 0) {
             mf_verdict_tell_first(candidate->verdict,
                                   mf_reason_new(MF_REASON_GIVES_WAY, MF_STORM_GIVES_WAY_REMEDY,
                                                 "in this storm, up to %s of its memory were asked "
@@ -168,23 +169,47 @@ tell_given(const GArray *candidates)
     }
 }
 
+/* All through the interval that was measured. */
+static gboolean
+stood_still(const MfStorm *storm, const MfVictim *victim)
+{
+    return victim->suspended && victim->paused_usec <= storm->begun_usec;
+}
+
 static guint
-count_running(const GArray *candidates)
+count_writers(const MfStorm *storm, const GArray *candidates)
 {
     guint count = 0;
 
     for (guint i = 0; i < candidates->len; i++) {
-        count += !g_array_index(candidates, MfCandidate, i).victim->suspended;
+        count += !stood_still(storm, g_array_index(candidates, MfCandidate, i).victim);
     }
     return count;
 }
 
 /* What is lost for each second that the domain goes on; its share where it is not counted. */
 static guint64
-rate_of(const MfVictim *victim, guint64 loss_rate_bytes, guint running_count)
+rate_of(const MfVictim *victim, guint64 loss_rate_bytes, guint writers_count)
 {
     return victim->rate_bytes.known ? victim->rate_bytes.value
-                                    : loss_rate_bytes / MAX(running_count, 1);
+                                    : loss_rate_bytes / MAX(writers_count, 1);
+}
+
+/* What is lost a second by now: who was paused since it was measured writes no more. */
+static guint64
+rate_now_bytes(const MfStorm *storm, const GArray *candidates, guint writers_count)
+{
+    guint64 rate_bytes = storm->loss_rate_bytes.value;
+
+    for (guint i = 0; i < candidates->len; i++) {
+        const MfVictim *victim = g_array_index(candidates, MfCandidate, i).victim;
+
+        if (victim->suspended && !stood_still(storm, victim)) {
+            rate_bytes = mf_sub_clamp(rate_bytes,
+                                      rate_of(victim, storm->loss_rate_bytes.value, writers_count));
+        }
+    }
+    return rate_bytes;
 }
 
 static void
@@ -206,8 +231,8 @@ plan_pauses(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *s
 {
     guint64 limit_msec = config->storm_horizon_msec / PAUSE_DIVISOR;
     guint64 left_msec = mf_storm_left_msec(storm).value;
-    guint running_count = count_running(candidates);
-    guint64 rate_bytes = storm->loss_rate_bytes.value;
+    guint writers_count = count_writers(storm, candidates);
+    guint64 rate_bytes = rate_now_bytes(storm, candidates, writers_count);
     gint64 now_usec = snapshot->taken_usec;
 
     /* What the last pause has brought shows only in an interval that began after it. */
@@ -217,7 +242,7 @@ plan_pauses(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *s
     for (guint i = 0; i < candidates->len; i++) {
         const MfCandidate *candidate = &g_array_index(candidates, MfCandidate, i);
         MfVictim *victim = candidate->victim;
-        guint64 share_bytes = rate_of(victim, storm->loss_rate_bytes.value, running_count);
+        guint64 share_bytes = rate_of(victim, storm->loss_rate_bytes.value, writers_count);
 
         if (rate_bytes == 0 ||
             mf_mul_div(storm->headroom_bytes.value, 1000, rate_bytes) >= limit_msec) {
@@ -281,6 +306,7 @@ note_success(MfStorm *storm, MfVictim *victim, MfActionKind kind, gint64 now_use
 {
     if (kind == MF_ACTION_SUSPEND || kind == MF_ACTION_RESUME) {
         victim->suspended = kind == MF_ACTION_SUSPEND;
+        victim->paused_usec = now_usec;
         storm->acted_usec = now_usec;
     }
 }

@@ -153,6 +153,14 @@ note_unseen(const MfHost *host, MfStorm *storm, guint64 broken_bytes, guint64 dr
         mf_sub_clamp(mf_add_sat(storm->unseen_bytes, broken_bytes), dropped_bytes);
 }
 
+/* By how much what is at hand has fallen; G_MAXUINT64 when that is not known. */
+static guint64
+fallen_bytes(const MfStorm *storm, MfU64 have)
+{
+    return storm->have_bytes.known && have.known ? mf_sub_clamp(storm->have_bytes.value, have.value)
+                                                 : G_MAXUINT64;
+}
+
 /* The rates of the interval that ends now. */
 static void
 measure(const MfHost *host, MfStorm *storm, MfU64 have, gint64 interval_usec)
@@ -162,17 +170,19 @@ measure(const MfHost *host, MfStorm *storm, MfU64 have, gint64 interval_usec)
     gboolean counted = storm->saved_bytes.known && host->saved_bytes.known;
     guint64 dropped_bytes =
         counted ? mf_sub_clamp(storm->saved_bytes.value, host->saved_bytes.value) : 0;
+    /* A domain that ends takes its savings with it, and leaves more at hand: nothing was written.
+     */
+    guint64 lost_bytes = MIN(dropped_bytes, fallen_bytes(storm, have));
 
     storm->written_rate_bytes = MF_U64_ABSENT;
     storm->loss_rate_bytes = MF_U64_ABSENT;
     if (breaks.known || counted) {
         /* Zero pages are in the second only, what ksmd has not noticed yet in the first. */
         storm->written_rate_bytes =
-            MF_U64(per_second(MAX(broken_bytes, dropped_bytes), interval_usec));
+            MF_U64(per_second(MAX(broken_bytes, lost_bytes), interval_usec));
     }
     if (storm->written_rate_bytes.known && storm->have_bytes.known && have.known) {
-        guint64 fall_bytes =
-            per_second(mf_sub_clamp(storm->have_bytes.value, have.value), interval_usec);
+        guint64 fall_bytes = per_second(fallen_bytes(storm, have), interval_usec);
         guint64 written_bytes = storm->written_rate_bytes.value;
         gboolean ours = written_bytes >= fall_bytes / FOREIGN_DIVISOR;
 
@@ -221,6 +231,16 @@ own_bytes(const MfDomain *domain)
     return MF_I64((gint64)mf_sub_clamp(domain->resident_bytes.value, domain->saved_bytes.value));
 }
 
+/* New accounts lack what has gone to swap already; what is under way is still to come. */
+static void
+note_own(MfVictim *victim, MfI64 own)
+{
+    if (own.known && (!victim->seen_own_bytes.known || own.value != victim->seen_own_bytes.value)) {
+        victim->reclaimed_bytes = victim->asked_bytes;
+        victim->seen_own_bytes = own;
+    }
+}
+
 /* What the domain has written since before the storm: our kernel counts it; elsewhere it shows in
  * what it has of its own, when its accounts are next made. */
 static void
@@ -230,6 +250,7 @@ note_domain(const MfHost *host, const MfDomain *domain, MfStorm *storm, gint64 i
     MfU64 breaks = growth(victim->last_cow_breaks_count, domain->cow_breaks_count);
     MfI64 own = own_bytes(domain);
 
+    note_own(victim, own);
     victim->rate_bytes =
         breaks.known && interval_usec > 0
             ? MF_U64(per_second(mf_mul_sat(breaks.value, host->page_size_bytes), interval_usec))
@@ -254,6 +275,7 @@ move_baseline(const MfDomain *domain, MfStorm *storm)
     victim->cow_breaks_count = domain->cow_breaks_count;
     victim->own_bytes = own_bytes(domain);
     victim->reclaimed_bytes = 0;
+    victim->given_bytes = 0;
     victim->relieved = FALSE;
 }
 

@@ -42,13 +42,16 @@ typedef struct {
     MfI64 own_bytes;         /* the same: resident and not saved */
     MfU64 written_bytes;     /* of its merged memory since then; absent: not told */
     MfU64 rate_bytes;        /* a second, over the last interval; absent where it is not counted */
-    guint64 reclaimed_bytes; /* asked for since the storm began */
+    MfI64 seen_own_bytes;    /* the same, by the last accounts */
+    guint64 reclaimed_bytes; /* asked for in this storm and not seen in them yet */
+    guint64 given_bytes;     /* asked for in this storm, in all */
     guint64 asked_bytes;     /* of them, under way */
     MfBalloon balloon;       /* what it was asked for, and has to give back */
     gint64 balloon_usec;     /* when it was last asked; 0: by an earlier memfoldd */
     gint64 looked_usec;      /* when what it has was last asked for */
     gboolean looking;        /* and that is under way */
     gboolean suspended;      /* by memfold, which owes it a resumption */
+    gint64 paused_usec;      /* since then; 0: by an earlier memfoldd */
     gboolean relieved;       /* its balloon was asked in this storm */
 } MfVictim;
 
@@ -117,6 +120,12 @@ char *mf_storm_balloon_trouble(const MfStorm *storm, const char *uuid, gint64 no
 
 /* An earlier memfoldd left the domain paused, or its balloon filled; balloon NULL: not that. */
 void mf_storm_owe(MfStorm *storm, const char *uuid, gboolean suspended, const MfBalloon *balloon);
+
+/* Somebody else may have had the domain go on that memfold has paused.  TRUE when it is to be
+ * looked at now: that counts as under way until mf_storm_checked(), which is told whether it runs.
+ */
+gboolean mf_storm_begin_check(MfStorm *storm, const char *uuid, gint64 now_usec);
+void mf_storm_checked(MfStorm *storm, const char *uuid, gboolean runs, gint64 now_usec);
 
 /* The domain has gone, and what it owes with it; one that owes nothing is forgotten as soon as no
  * snapshot has it. */

@@ -4,6 +4,7 @@
 #include "../core/mf-error.h"
 
 #define MAX_DIVISOR 2 /* of its maximum: no guest is left less */
+#define KIB         1024
 #define UNIT_BYTES  (G_GUINT64_CONSTANT(1) << 20)
 
 static guint64
@@ -21,6 +22,8 @@ mf_balloon_fill(MfVirt *virt, MfOwed *owed, const MfDomain *domain, guint64 byte
     guint64 now_bytes = 0;
     guint64 max_bytes = 0;
     guint64 asked_bytes = 0;
+    gboolean lost = FALSE;
+    g_autoptr(GError) problem = NULL;
 
     if (!mf_virt_get_balloon(virt, domain->uuid, &now_bytes, &max_bytes, error)) {
         return FALSE;
@@ -38,12 +41,24 @@ mf_balloon_fill(MfVirt *virt, MfOwed *owed, const MfDomain *domain, guint64 byte
     if (!mf_owed_set(owed, domain->uuid, &debt, error)) {
         return FALSE;
     }
-    if (!mf_virt_set_balloon(virt, domain->uuid, asked_bytes, error)) {
+    /* When the answer is lost, it may have been asked; what the guest has tells. */
+    if (!mf_virt_set_balloon(virt, domain->uuid, asked_bytes, &lost, &problem) && !lost) {
         mf_owed_set(owed, domain->uuid, &before, NULL);
+        g_propagate_error(error, g_steal_pointer(&problem));
         return FALSE;
     }
     *ret_balloon = debt.balloon;
     return TRUE;
+}
+
+/* A guest may look like that, too; then nobody but a person gives it back what it had. */
+static void
+tell_foreign(const MfDomain *domain, const MfBalloon *balloon)
+{
+    g_warning(
+        "domain \"%s\": somebody else has set its balloon, and memfold leaves it so; if nobody "
+        "has: virsh setmem %s %" G_GUINT64_FORMAT " --live",
+        domain->name, domain->name, balloon->before_bytes / KIB);
 }
 
 gboolean
@@ -54,6 +69,7 @@ mf_balloon_empty(MfVirt *virt, MfOwed *owed, const MfDomain *domain, MfBalloon *
     MfBalloon balloon = {0};
     guint64 now_bytes = 0;
     guint64 max_bytes = 0;
+    gboolean lost = FALSE;
 
     if (!mf_virt_get_balloon(virt, domain->uuid, &now_bytes, &max_bytes, error)) {
         return FALSE;
@@ -62,10 +78,17 @@ mf_balloon_empty(MfVirt *virt, MfOwed *owed, const MfDomain *domain, MfBalloon *
         *ret_balloon = balloon;
         return TRUE;
     }
+    if (mf_balloon_is_in_doubt(&balloon)) {
+        *ret_balloon = balloon;
+        return TRUE;
+    }
     mf_owed_get(owed, domain->uuid, &debt);
+    if (mf_balloon_is_foreign(&balloon)) {
+        tell_foreign(domain, &balloon);
+    }
     if (mf_balloon_is_returning(&balloon) || mf_balloon_is_foreign(&balloon)) {
         debt.balloon = (MfBalloon){0};
-    } else if (mf_virt_set_balloon(virt, domain->uuid, balloon.before_bytes, error)) {
+    } else if (mf_virt_set_balloon(virt, domain->uuid, balloon.before_bytes, &lost, error)) {
         mf_balloon_return(&debt.balloon);
     } else {
         return FALSE;

@@ -17,6 +17,7 @@ gboolean mf_balloon_fill(MfVirt *virt, MfOwed *owed, const MfDomain *domain, gui
                          MfBalloon *ret_balloon, GError **error);
 
 /* Gives all of it back; it is owed until the guest has it, or this is called again.  A balloon that
- * somebody else has set since is left as it is, and nothing is owed any more. */
+ * somebody else has set since is left as it is, with a warning, and nothing is owed any more; one
+ * that he may have set is left as it is, and owed. */
 gboolean mf_balloon_empty(MfVirt *virt, MfOwed *owed, const MfDomain *domain,
                           MfBalloon *ret_balloon, GError **error);

@@ -266,6 +266,7 @@ on_listed(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpo
     mf_problems_note(engine->domain_problems, "list", "list of domains", error);
     if (listed) {
         take_list(engine, listed, lookup->unread, newer);
+        mf_engine_paused_check_all(engine);
         mf_engine_domains_ask(engine);
     }
     if (again) {
@@ -347,6 +348,9 @@ on_virt_event(MfVirtEvent event, const char *uuid, gpointer data)
         break;
     case MF_VIRT_STOPPED:
         domain_stopped(engine, uuid);
+        break;
+    case MF_VIRT_RESUMED:
+        mf_engine_paused_check(engine, uuid);
         break;
     case MF_VIRT_MERGE_CHANGE:
         mf_registry_want_query(engine->registry, uuid);

@@ -6,8 +6,8 @@
  * groups, mf-engine-monitor.c asks their QEMUs, mf-engine-accounts.c keeps the accounts,
  * mf-engine-plan.c says what would be done, mf-engine-estimate.c reads guests when asked to and
  * mf-engine-audit.c their page tables (mf-engine-survey.c is for both),
- * mf-engine-storm.c has domains give way, mf-engine-balloon.c sees what comes of it.  All of it is
- * of the main context only.
+ * mf-engine-storm.c has domains give way, mf-engine-balloon.c and mf-engine-paused.c see what comes
+ * of it.  All of it is of the main context only.
  */
 #pragma once
 
@@ -128,6 +128,11 @@ void mf_engine_storm_stop(MfEngine *engine);
 /* mf-engine-balloon.c: looks at what balloons that were asked have given, each once a second. */
 void mf_engine_balloons_look(MfEngine *engine);
 void mf_engine_balloons_renew(MfEngine *engine);
+
+/* mf-engine-paused.c: memfold has the domain paused, and somebody else may have had it go on; the
+ * second is for all of them, after libvirt was away. */
+void mf_engine_paused_check(MfEngine *engine, const char *uuid);
+void mf_engine_paused_check_all(MfEngine *engine);
 
 void mf_engine_domains_start(MfEngine *engine);
 void mf_engine_domains_stop(MfEngine *engine);

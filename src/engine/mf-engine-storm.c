@@ -15,6 +15,7 @@
 #define RECLAIMS_MAX       4
 #define CALLS_MAX          8
 #define RECLAIM_LIMIT_MSEC 2000
+#define KIB                1024
 
 /* What a worker is given, and what it gives. */
 typedef struct {
@@ -45,6 +46,8 @@ suspend(const Relief *relief, GError **error)
     const char *uuid = relief->domain->uuid;
     MfDebt debt = {0};
     MfDebt before = {0};
+    gboolean lost = FALSE;
+    g_autoptr(GError) problem = NULL;
 
     mf_owed_get(owed, uuid, &before);
     debt = before;
@@ -53,26 +56,28 @@ suspend(const Relief *relief, GError **error)
     if (!mf_owed_set(owed, uuid, &debt, error)) {
         return FALSE;
     }
-    if (!mf_virt_suspend(relief->virt, uuid, error)) {
-        mf_owed_set(owed, uuid, &before, NULL);
-        return FALSE;
+    if (mf_virt_suspend(relief->virt, uuid, &lost, &problem)) {
+        return TRUE;
     }
-    return TRUE;
+    if (lost) {
+        /* It may stand still; if it runs, that is found out when libvirt is there again. */
+        g_warning("domain \"%s\": whether it is paused is not known, memfold takes it for paused: "
+                  "%s",
+                  relief->domain->name, problem->message);
+        return TRUE;
+    }
+    mf_owed_set(owed, uuid, &before, NULL);
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return FALSE;
 }
 
 static gboolean
 resume(const Relief *relief, GError **error)
 {
-    MfOwed *owed = relief->engine->owed;
     const char *uuid = relief->domain->uuid;
-    MfDebt debt = {0};
 
-    if (!mf_virt_resume(relief->virt, uuid, error)) {
-        return FALSE;
-    }
-    mf_owed_get(owed, uuid, &debt);
-    debt.suspended = FALSE;
-    return mf_owed_set(owed, uuid, &debt, error);
+    return mf_virt_resume(relief->virt, uuid, error) &&
+           mf_owed_resumed(relief->engine->owed, uuid, error);
 }
 
 static gboolean
@@ -209,9 +214,27 @@ mf_engine_storm_apply(MfEngine *engine, const MfPlan *plan)
     mf_engine_balloons_look(engine);
 }
 
+/* A domain that has another PID by now was stopped and started while nobody told us. */
+static void
+forget_former(MfEngine *engine)
+{
+    g_auto(GStrv) uuids = mf_owed_list(engine->owed);
+
+    for (guint i = 0; uuids[i]; i++) {
+        const MfDomain *domain = mf_registry_find(engine->registry, uuids[i]);
+        MfDebt debt = {0};
+
+        if (domain && domain->pid > 0 && mf_owed_get(engine->owed, uuids[i], &debt) &&
+            debt.pid > 0 && debt.pid != domain->pid) {
+            mf_engine_storm_forget(engine, uuids[i]);
+        }
+    }
+}
+
 void
 mf_engine_storm_adopt(MfEngine *engine)
 {
+    forget_former(engine);
     for (guint i = 0; engine->debts_left && engine->debts_left[i]; i++) {
         const char *uuid = engine->debts_left[i];
         const MfDomain *domain = mf_registry_find(engine->registry, uuid);
@@ -220,20 +243,34 @@ mf_engine_storm_adopt(MfEngine *engine)
         if (!*uuid || !domain || domain->pid <= 0) {
             continue;
         }
-        if (mf_owed_get(engine->owed, uuid, &debt) && debt.pid == domain->pid) {
+        if (mf_owed_get(engine->owed, uuid, &debt)) {
             g_message("domain \"%s\": an earlier memfoldd left it %s", domain->name,
                       debt.suspended ? "paused" : "with a filled balloon");
             mf_storm_owe(&engine->memory->storm, uuid, debt.suspended, &debt.balloon);
-        } else {
-            mf_owed_forget(engine->owed, uuid);
+            mf_engine_paused_check(engine, uuid);
         }
         engine->debts_left[i][0] = '\0';
+    }
+}
+
+/* Where a paused domain goes on after a migration, nobody knows that it is owed a resumption. */
+static void
+warn_of_paused(MfEngine *engine, const char *uuid)
+{
+    const MfVictim *victim = g_hash_table_lookup(engine->memory->storm.victims, uuid);
+    const MfDomain *domain = mf_registry_find(engine->registry, uuid);
+
+    if (victim && victim->suspended && domain) {
+        g_warning("domain \"%s\": it has gone while memfold had it paused; if it was migrated or "
+                  "saved, it stays paused where it comes up: virsh resume %s there",
+                  domain->name, domain->name);
     }
 }
 
 void
 mf_engine_storm_forget(MfEngine *engine, const char *uuid)
 {
+    warn_of_paused(engine, uuid);
     mf_storm_forget(&engine->memory->storm, uuid);
     mf_owed_forget(engine->owed, uuid);
 }
@@ -260,6 +297,24 @@ mf_engine_storm_start(MfEngine *engine)
     mf_engine_storm_renew(engine);
 }
 
+/* What gives the domain what it is owed, without us; g_free(). */
+static char *
+owed_remedy(MfOwed *owed, const char *uuid)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    MfDebt debt = {0};
+
+    mf_owed_get(owed, uuid, &debt);
+    if (debt.suspended) {
+        g_string_append_printf(text, "virsh resume %s", uuid);
+    }
+    if (debt.balloon.before_bytes > 0) {
+        g_string_append_printf(text, "%svirsh setmem %s %" G_GUINT64_FORMAT " --live",
+                               debt.suspended ? "; " : "", uuid, debt.balloon.before_bytes / KIB);
+    }
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
 /* Whoever is still paused is so for want of room, and that does not change by our end. */
 void
 mf_engine_storm_stop(MfEngine *engine)
@@ -268,11 +323,11 @@ mf_engine_storm_stop(MfEngine *engine)
 
     for (guint i = 0; uuids[i]; i++) {
         const MfDomain *domain = mf_registry_find(engine->registry, uuids[i]);
+        g_autofree char *remedy = owed_remedy(engine->owed, uuids[i]);
 
-        g_warning(
-            "domain \"%s\": memfold leaves it as it is since the storm, and goes on when it is "
-            "started again; or: virsh resume %s",
-            domain ? domain->name : uuids[i], uuids[i]);
+        g_warning("domain \"%s\": memfold leaves it as it is since the storm, and goes on when it "
+                  "is started again; or: %s",
+                  domain ? domain->name : uuids[i], remedy);
     }
     g_clear_pointer(&engine->balloon_looks, mf_workers_free);
     g_clear_pointer(&engine->relief_calls, mf_workers_free);

@@ -178,6 +178,16 @@ mf_owed_set(MfOwed *owed, const char *uuid, const MfDebt *debt, GError **error)
 }
 
 gboolean
+mf_owed_resumed(MfOwed *owed, const char *uuid, GError **error)
+{
+    MfDebt debt = {0};
+
+    mf_owed_get(owed, uuid, &debt);
+    debt.suspended = FALSE;
+    return mf_owed_set(owed, uuid, &debt, error);
+}
+
+gboolean
 mf_owed_get(MfOwed *owed, const char *uuid, MfDebt *ret_debt)
 {
     const MfDebt *debt = NULL;

@@ -34,6 +34,10 @@ gboolean mf_owed_load(MfOwed *owed, GError **error);
  * the domain.  Blocks. */
 gboolean mf_owed_set(MfOwed *owed, const char *uuid, const MfDebt *debt, GError **error);
 
+/* The domain runs: it is owed no resumption any more.  FALSE: that could not be written, and it is
+ * owed one still.  Blocks. */
+gboolean mf_owed_resumed(MfOwed *owed, const char *uuid, GError **error);
+
 /* What is owed to the domain; FALSE when it is nothing. */
 gboolean mf_owed_get(MfOwed *owed, const char *uuid, MfDebt *ret_debt);
 

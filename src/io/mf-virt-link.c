@@ -113,6 +113,8 @@ on_lifecycle(G_GNUC_UNUSED virConnectPtr connection, virDomainPtr domain, int ev
         post(opaque, MF_VIRT_STARTED, domain);
     } else if (event == VIR_DOMAIN_EVENT_STOPPED) {
         post(opaque, MF_VIRT_STOPPED, domain);
+    } else if (event == VIR_DOMAIN_EVENT_RESUMED) {
+        post(opaque, MF_VIRT_RESUMED, domain);
     }
     return 0;
 }

@@ -41,6 +41,13 @@ judge(const Hold *hold, int status, GError **error)
     return status >= 0;
 }
 
+/* A call has failed, and the connection is cut: the answer was lost, and it may have been done. */
+static gboolean
+is_lost(const Hold *hold)
+{
+    return virConnectIsAlive(mf_virt_lease_get(hold->lease)) != 1;
+}
+
 static gboolean
 get_state(const Hold *hold, int *ret_state, GError **error)
 {
@@ -48,11 +55,12 @@ get_state(const Hold *hold, int *ret_state, GError **error)
 }
 
 gboolean
-mf_virt_suspend(MfVirt *virt, const char *uuid, GError **error)
+mf_virt_suspend(MfVirt *virt, const char *uuid, gboolean *ret_lost, GError **error)
 {
     g_auto(Hold) hold = {0};
     int state = VIR_DOMAIN_NOSTATE;
 
+    *ret_lost = FALSE;
     if (!hold_take(virt, uuid, &hold, error) || !get_state(&hold, &state, error)) {
         return FALSE;
     }
@@ -60,7 +68,11 @@ mf_virt_suspend(MfVirt *virt, const char *uuid, GError **error)
         g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "it does not run just now");
         return FALSE;
     }
-    return judge(&hold, virDomainSuspend(hold.handle), error);
+    if (!judge(&hold, virDomainSuspend(hold.handle), error)) {
+        *ret_lost = is_lost(&hold);
+        return FALSE;
+    }
+    return TRUE;
 }
 
 gboolean
@@ -73,6 +85,19 @@ mf_virt_resume(MfVirt *virt, const char *uuid, GError **error)
         return FALSE;
     }
     return state != VIR_DOMAIN_PAUSED || judge(&hold, virDomainResume(hold.handle), error);
+}
+
+gboolean
+mf_virt_is_paused(MfVirt *virt, const char *uuid, gboolean *ret_paused, GError **error)
+{
+    g_auto(Hold) hold = {0};
+    int state = VIR_DOMAIN_NOSTATE;
+
+    if (!hold_take(virt, uuid, &hold, error) || !get_state(&hold, &state, error)) {
+        return FALSE;
+    }
+    *ret_paused = state == VIR_DOMAIN_PAUSED;
+    return TRUE;
 }
 
 /* What libvirt knows without asking QEMU is up to a second old, for QEMU holds its events back so
@@ -108,10 +133,12 @@ mf_virt_get_balloon(MfVirt *virt, const char *uuid, guint64 *ret_current_bytes,
 }
 
 gboolean
-mf_virt_set_balloon(MfVirt *virt, const char *uuid, guint64 bytes, GError **error)
+mf_virt_set_balloon(MfVirt *virt, const char *uuid, guint64 bytes, gboolean *ret_lost,
+                    GError **error)
 {
     g_auto(Hold) hold = {0};
 
+    *ret_lost = FALSE;
     if (!hold_take(virt, uuid, &hold, error)) {
         return FALSE;
     }
@@ -119,6 +146,7 @@ mf_virt_set_balloon(MfVirt *virt, const char *uuid, guint64 bytes, GError **erro
         return TRUE;
     }
     mf_virt_set_error(mf_virt_lease_get(hold.lease), error);
+    *ret_lost = is_lost(&hold);
     /* libvirt says the same of a domain without a balloon as of one that does not run. */
     if (error && mf_error_is_gone(*error) && virDomainIsActive(hold.handle) == 1) {
         (*error)->code = MF_ERROR_UNSUPPORTED;

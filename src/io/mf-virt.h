@@ -21,6 +21,7 @@ typedef enum {
     MF_VIRT_DISCONNECTED, /* uuid NULL */
     MF_VIRT_STARTED,      /* also resumed from a file, or migrated in */
     MF_VIRT_STOPPED,
+    MF_VIRT_RESUMED,      /* it was paused, and goes on */
     MF_VIRT_METADATA,     /* the live policy may have changed: read it again */
     MF_VIRT_MERGE_CHANGE, /* QEMU's MEMORY_MERGE_CHANGE */
 } MfVirtEvent;
@@ -58,11 +59,15 @@ char *mf_virt_monitor(MfVirt *virt, const char *uuid, const char *command, GErro
  * persistent. */
 gboolean mf_virt_set_policy(MfVirt *virt, const char *uuid, const MfPolicy *policy, GError **error);
 
-/* Pauses a running domain.  INVALID when it does not run just now, whoever paused it. */
-gboolean mf_virt_suspend(MfVirt *virt, const char *uuid, GError **error);
+/* Pauses a running domain.  INVALID when it does not run just now, whoever paused it.  After a
+ * failure ret_lost says that the connection was cut before the answer: it may be paused. */
+gboolean mf_virt_suspend(MfVirt *virt, const char *uuid, gboolean *ret_lost, GError **error);
 
 /* Has a domain that somebody paused go on; one that runs already is success. */
 gboolean mf_virt_resume(MfVirt *virt, const char *uuid, GError **error);
+
+/* Whether the domain is paused just now, whoever paused it. */
+gboolean mf_virt_is_paused(MfVirt *virt, const char *uuid, gboolean *ret_paused, GError **error);
 
 /* What the guest has of its memory just now, by its QEMU; below its maximum, its balloon has the
  * rest. */
@@ -70,7 +75,8 @@ gboolean mf_virt_get_balloon(MfVirt *virt, const char *uuid, guint64 *ret_curren
                              guint64 *ret_max_bytes, GError **error);
 
 /* Asks the guest's balloon, live, to leave it so much; the guest takes its time.  UNSUPPORTED
- * without a balloon. */
-gboolean mf_virt_set_balloon(MfVirt *virt, const char *uuid, guint64 bytes, GError **error);
+ * without a balloon.  ret_lost: as above. */
+gboolean mf_virt_set_balloon(MfVirt *virt, const char *uuid, guint64 bytes, gboolean *ret_lost,
+                             GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfVirt, mf_virt_free)

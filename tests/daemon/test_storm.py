@@ -33,7 +33,7 @@ SAVED_MIB, TOTAL_MIB, AT_HAND_MIB = 8000, 16000, 4800
 OWN_KIB, MERGED_KIB = 40000, 2000000  # of each domain
 RATE_MIB = 200  # a second, of each domain
 BEAT_SEC = 0.05
-CONFIG = "[merge]\ncoverage-permyriad=0\n[daemon]\ntick-msec=1000\n[storm]\nhorizon-msec={horizon}\nreclaim=true\nsuspend={suspend}\n"
+CONFIG = "[merge]\ncoverage-permyriad=0\n[daemon]\ntick-msec=1000\n[storm]\nhorizon-msec={horizon}\nreclaim=true\nballoon={balloon}\nsuspend={suspend}\n"
 
 
 class Weather(threading.Thread):
@@ -80,18 +80,42 @@ class Weather(threading.Thread):
 
 
 class Stage:
+    MEMORY_KIB = 64 << 10  # of each domain
+
     def __init__(self, folder, environment):
         self.folder = folder
         self.host = fakehost.FakeHost(folder)
         self.host.set("pages_sharing", SAVED_MIB * MIB // PAGE)
         self.weather = Weather(self.host)
-        for name, pid in PID.items():
-            self.host.add_qemu(pid, name, UUID[name], ksm_kib=MERGED_KIB, saved_kib=MERGED_KIB)
-            self.host.write(f"proc/{pid}/cgroup", f"0::/{self.group(name)}/libvirt/emulator\n")
+        for name in PID:
+            self.add_qemu(name)
             self.host.write(self.reclaim_file(name), "")
         self.weather.show()
         self.libvirtd = session.Libvirtd(folder)
         self.daemon = memfoldd.Memfoldd(environment, folder, self.host.root, self.libvirtd.uri)
+
+    def add_qemu(self, name):
+        self.host.add_qemu(PID[name], name, UUID[name], ksm_kib=MERGED_KIB, saved_kib=MERGED_KIB)
+        self.host.write(f"proc/{PID[name]}/cgroup", f"0::/{self.group(name)}/libvirt/emulator\n")
+
+    def replace_qemu(self, name):
+        """Has the domain another PID."""
+        with self.weather.lock:
+            self.host.remove_process(PID[name])
+            PID[name] += 1000
+            self.add_qemu(name)
+            self.weather.show()
+
+    def create(self, name):
+        self.connection.createXML(session.domain(name, UUID[name], POLICY.format(PRIORITY[name])), 0)
+
+    def known(self, *names):
+        wait.until("the domains", lambda: set(names) <= set(self.daemon.describe()[2]), 20)
+        wait.until("their accounts", lambda: all("saved_bytes" in self.daemon.domain(name) for name in names), 20)
+
+    def left_kib(self, name):
+        """What its balloon leaves it."""
+        return self.connection.lookupByName(name).info()[2]
 
     @staticmethod
     def group(name):
@@ -129,8 +153,8 @@ class Stage:
         """The log since the begin."""
         return self.daemon.text()[self.lines:]
 
-    def configure(self, horizon=60000, suspend=False):
-        self.daemon.configure(CONFIG.format(horizon=horizon, suspend=str(suspend).lower()))
+    def configure(self, horizon=60000, suspend=False, balloon=False):
+        self.daemon.configure(CONFIG.format(horizon=horizon, suspend=str(suspend).lower(), balloon=str(balloon).lower()))
         self.daemon.reload()
 
     def calm(self):
@@ -140,6 +164,28 @@ class Stage:
         wait.until("the storm to be over", lambda: "storm" not in self.host_codes(), 30)
         wait.until("nobody to be paused", lambda: not self.watch_pauses(), 60)
         wait.until("ksmd to go on", lambda: self.host.get("run") == "1", 30)
+
+    @contextlib.contextmanager
+    def one_answer_lost(self):
+        """A memfoldd whose next pause, or wish of a balloon, is done, and its connection cut before the answer."""
+        file = f"{self.folder}/lost-answer"
+        usual = self.daemon.environment
+        self.daemon.stop()
+        self.daemon.environment = {**usual, "LOST_ANSWER": file,
+                                   "LD_PRELOAD": f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/lost-answer.so"}
+        try:
+            self.daemon.start()
+            wait.until("ksmd to be started", lambda: self.host.get("run") == "1", 20)
+            pathlib.Path(file).touch()
+            yield
+            tap.check(not os.path.exists(file), "no answer was lost")
+        finally:
+            self.daemon.stop()
+            self.daemon.environment = usual
+            self.daemon.start()
+
+    def owes(self):
+        return os.path.exists(f"{self.daemon.runtime}/owed")
 
     def host_codes(self):
         return [code for code, *_ in self.daemon.describe()[1]]
@@ -155,16 +201,14 @@ def surroundings():
         with stage.libvirtd:
             stage.connection = stage.libvirtd.open()
             stage.connection.lookupByName("test").destroy()
-            for name, priority in PRIORITY.items():
-                stage.connection.createXML(session.domain(name, UUID[name], POLICY.format(priority)), 0)
+            for name in PRIORITY:
+                stage.create(name)
             stage.weather.start()
             try:
                 with stage.daemon as daemon:
-                    daemon.configure(CONFIG.format(horizon=60000, suspend="false"))
+                    daemon.configure(CONFIG.format(horizon=60000, suspend="false", balloon="false"))
                     daemon.start()
-                    wait.until("the domains", lambda: set(daemon.describe()[2]) == set(PRIORITY), 20)
-                    wait.until("their accounts",
-                               lambda: all("saved_bytes" in d for d in daemon.describe()[2].values()), 20)
+                    stage.known(*PRIORITY)
                     wait.until("ksmd to be started", lambda: stage.host.get("run") == "1", 20)
                     yield stage
             finally:
@@ -211,7 +255,7 @@ def the_lowest_is_paused_and_goes_on(stage):
     wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
     tap.equal(stage.watch_pauses(), {"low"}, "who is paused")
     stage.calm()
-    tap.check(not os.path.exists(f"{stage.daemon.runtime}/owed"), "a debt is left although nobody is paused")
+    tap.check(not stage.owes(), "a debt is left although nobody is paused")
 
 
 @tap.test
@@ -239,7 +283,81 @@ def a_crash_leaves_nobody_paused(stage):
 
 
 @tap.test
+def a_pause_whose_answer_is_lost_ends(stage):
+    stage.configure(horizon=26000, suspend=True)
+    with stage.one_answer_lost():
+        stage.begin()
+        stage.weather.blows = True
+        wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+        stage.daemon.wait_log('domain "low": whether it is paused is not known')
+        wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
+        tap.check(stage.owes(), "nobody wrote down what is owed")
+        stage.calm()
+        tap.check(not stage.owes(), "a debt is left although nobody is paused")
+
+
+@tap.test
+def a_balloon_whose_answer_is_lost_is_given_back(stage):
+    stage.configure(balloon=True)
+    with stage.one_answer_lost():
+        stage.begin()
+        stage.weather.blows = True
+        wait.until("low to give way", lambda: stage.left_kib("low") < stage.MEMORY_KIB, 30, interval_sec=0.02)
+        stage.calm()
+        wait.until("all to have their memory", lambda: all(stage.left_kib(name) == stage.MEMORY_KIB for name in PRIORITY),
+                   60, show=stage.daemon.text)
+        wait.until("nothing to be owed", lambda: not stage.owes(), 20, show=stage.daemon.text)
+
+
+@tap.test
+def one_that_somebody_else_resumed_is_not_memfolds(stage):
+    """While memfoldd looks, and while it is dead; what is paused after that is left alone."""
+    stage.configure(horizon=26000, suspend=True)
+    for dies in (False, True):
+        told = stage.daemon.logged('"low": memfold had paused it, and somebody else has it go on')
+        stage.begin()
+        stage.weather.blows = True
+        wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+        wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
+        stage.weather.blows = False
+        stage.weather.leave(100)
+        if dies:
+            stage.daemon.kill()
+        stage.connection.lookupByName("low").resume()
+        if dies:
+            stage.daemon.start()
+        stage.daemon.wait_log('"low": memfold had paused it, and somebody else has it go on', told + 1)
+        wait.until("that to be told", lambda: "suspended" not in stage.codes("low"), 20)
+        tap.equal(stage.watch_pauses(), set(), f"who is paused (memfoldd died: {dies})")
+        tap.check(not stage.owes(), f"a debt is left (memfoldd died: {dies})")
+        stage.connection.lookupByName("low").suspend()
+        stage.weather.leave(AT_HAND_MIB * 3)
+        wait.until("the storm to be over", lambda: "storm" not in stage.host_codes(), 30)
+        wait.until("ksmd to go on", lambda: stage.host.get("run") == "1", 30)
+        tap.equal(stage.watch_pauses(), {"low"}, f"who is paused by somebody else (memfoldd died: {dies})")
+        stage.connection.lookupByName("low").resume()
+        stage.calm()
+
+
+@tap.test
+def another_qemu_of_the_same_domain_is_owed_nothing(stage):
+    """It was stopped and started, and nobody has told memfoldd."""
+    stage.configure(horizon=26000, suspend=True)
+    stage.begin()
+    stage.weather.blows = True
+    wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+    wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
+    stage.weather.blows = False
+    stage.weather.leave(100)
+    stage.replace_qemu("low")
+    wait.until("that to be forgotten", lambda: "suspended" not in stage.codes("low"), 20, show=stage.daemon.text)
+    stage.connection.lookupByName("low").resume()
+    stage.calm()
+
+
+@tap.test
 def one_that_somebody_else_paused_is_left_alone(stage):
+    stage.configure(horizon=26000, suspend=True)
     stage.begin(1200)
     stage.connection.lookupByName("low").suspend()
     stage.weather.blows = True
@@ -248,13 +366,14 @@ def one_that_somebody_else_paused_is_left_alone(stage):
     stage.weather.leave(AT_HAND_MIB * 3)
     wait.until("the others to go on", lambda: stage.watch_pauses() == {"low"}, 60)
     wait.until("the storm to be over", lambda: "storm" not in stage.host_codes(), 30)
-    tap.check(not os.path.exists(f"{stage.daemon.runtime}/owed"), "memfold thinks that it owes low something")
+    tap.check(not stage.owes(), "memfold thinks that it owes low something")
     stage.connection.lookupByName("low").resume()
     stage.calm()
 
 
 @tap.test
 def a_frozen_libvirtd_does_not_stop_the_guard(stage):
+    stage.configure(horizon=26000, suspend=True)
     stage.begin(1500)
     stage.libvirtd.freeze()
     try:
@@ -272,6 +391,7 @@ def a_frozen_libvirtd_does_not_stop_the_guard(stage):
 
 @tap.test
 def its_end_says_who_is_still_paused(stage):
+    stage.configure(horizon=26000, suspend=True)
     stage.begin()
     stage.weather.blows = True
     wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
@@ -279,6 +399,38 @@ def its_end_says_who_is_still_paused(stage):
     tap.equal(stage.daemon.stop(), 0, "exit status")
     tap.equal(stage.daemon.logged(f"virsh resume {UUID['low']}"), 1, "lines that say how to resume low")
     stage.daemon.start()
+    stage.calm()
+
+
+@tap.test
+def its_end_says_whose_balloon_is_filled(stage):
+    stage.configure(balloon=True)
+    stage.begin()
+    stage.weather.blows = True
+    wait.until("low to give way", lambda: stage.left_kib("low") < stage.MEMORY_KIB, 30, interval_sec=0.02)
+    stage.weather.blows = False
+    stage.weather.leave(1)
+    tap.equal(stage.daemon.stop(), 0, "exit status")
+    tap.equal(stage.daemon.logged(f"or: virsh setmem {UUID['low']} {stage.MEMORY_KIB} --live"), 1,
+              "lines that say how to give it back")
+    stage.daemon.start()
+    stage.calm()
+    wait.until("nothing to be owed", lambda: not stage.owes(), 60, show=stage.daemon.text)
+
+
+@tap.test
+def one_that_goes_while_it_is_paused_is_told(stage):
+    """It may have been migrated, and nobody knows there that it is to be resumed."""
+    stage.configure(horizon=26000, suspend=True)
+    stage.begin()
+    stage.weather.blows = True
+    wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+    wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
+    stage.weather.blows = False
+    stage.connection.lookupByName("low").destroy()
+    stage.daemon.wait_log('WARNING.*domain "low": it has gone while memfold had it paused.*virsh resume low there')
+    stage.create("low")
+    stage.known("low")
     stage.calm()
 
 

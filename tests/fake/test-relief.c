@@ -135,7 +135,9 @@ test_debts_outlive_us(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_false(mf_owed_get(owed, UUID, &debt));
     debt = (MfDebt){.pid = 4711, .suspended = TRUE};
     g_assert_true(mf_owed_set(owed, UUID, &debt, &error));
-    debt = (MfDebt){.pid = 4712, .balloon = {64 * MIB, 48 * MIB, 50 * MIB, 51 * MIB}};
+    debt = (MfDebt){
+        .pid = 4712,
+        .balloon = {.before_bytes = 64 * MIB, .asked_bytes = 48 * MIB, .lowest_bytes = 50 * MIB}};
     g_assert_true(mf_owed_set(owed, OTHER, &debt, &error));
 
     g_autoptr(MfOwed) next = mf_owed_new(scene->runtime, scene->host);

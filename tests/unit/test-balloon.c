@@ -19,6 +19,7 @@ static const struct {
     {"rounded", 256, 160, 160, 161, FALSE, 95},
     {"set to more", 256, 160, 160, 162, TRUE, 94},
     {"gives no more, then set to more", 256, 160, 200, 240, TRUE, 16},
+    {"started anew", 256, 160, 160, 256, FALSE, 0},
     {"set to more than it had", 256, 160, 160, 300, TRUE, 0},
     {"set to less", 256, 160, 158, 158, TRUE, 98},
     {"of an earlier version's file", 256, 0, 0, 200, FALSE, 56},
@@ -26,13 +27,30 @@ static const struct {
 };
 
 static void
+look_often(MfBalloon *balloon, guint now_mib, guint looks_count)
+{
+    for (guint i = 0; i < looks_count; i++) {
+        mf_balloon_look(balloon, now_mib * MIB);
+    }
+}
+
+/* A size that memfold did not ask for is somebody else's when it was seen for half a minute. */
+static void
 test_whose_it_is(void)
 {
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        MfBalloon balloon = {cases[i].before * MIB, cases[i].asked * MIB, cases[i].lowest * MIB,
-                             cases[i].now * MIB};
+        MfBalloon balloon = {
+            .before_bytes = cases[i].before * MIB,
+            .asked_bytes = cases[i].asked * MIB,
+            .lowest_bytes = cases[i].lowest * MIB,
+        };
 
         g_test_message("%s", cases[i].what);
+        look_often(&balloon, cases[i].now, cases[i].now > 0 ? 29 : 0);
+        g_assert_cmpint(mf_balloon_is_in_doubt(&balloon), ==, cases[i].foreign);
+        g_assert_false(mf_balloon_is_foreign(&balloon));
+        look_often(&balloon, cases[i].now, cases[i].now > 0 ? 1 : 0);
+        g_assert_false(mf_balloon_is_in_doubt(&balloon));
         g_assert_cmpint(mf_balloon_is_foreign(&balloon), ==, cases[i].foreign);
         g_assert_cmpuint(mf_balloon_given_bytes(&balloon) / MIB, ==, cases[i].given);
     }
@@ -53,7 +71,27 @@ test_the_least_is_kept(void)
         g_assert_cmpint(mf_balloon_look(&balloon, looks[i].now * MIB), ==, looks[i].kept);
     }
     g_assert_cmpuint(balloon.lowest_bytes, ==, 160 * MIB);
-    g_assert_true(mf_balloon_is_foreign(&balloon));
+    g_assert_true(mf_balloon_is_in_doubt(&balloon));
+}
+
+/* A guest that starts anew, or has taken memory back, comes down again: that takes as long as it
+ * takes, and is nobody's wish. */
+static void
+test_comes_down_again(void)
+{
+    MfBalloon balloon = {0};
+
+    mf_balloon_ask(&balloon, 256 * MIB, 160 * MIB);
+    mf_balloon_look(&balloon, 160 * MIB);
+    look_often(&balloon, 256, 100);
+    for (guint mib = 250; mib > 160; mib -= 10) {
+        look_often(&balloon, mib, 20);
+        g_assert_false(mf_balloon_is_foreign(&balloon));
+        g_assert_true(mf_balloon_is_in_doubt(&balloon));
+    }
+    mf_balloon_look(&balloon, 160 * MIB);
+    g_assert_false(mf_balloon_is_in_doubt(&balloon));
+    g_assert_cmpuint(balloon.before_bytes, ==, 256 * MIB);
 }
 
 /* The guest has it again when it has it, and not when it was told. */
@@ -87,8 +125,10 @@ test_asked_again(void)
     g_assert_cmpuint(balloon.before_bytes, ==, 256 * MIB);
     g_assert_cmpuint(mf_balloon_wanted_bytes(&balloon), ==, 128 * MIB);
     mf_balloon_look(&balloon, 128 * MIB);
+    look_often(&balloon, 180, 30);
     mf_balloon_ask(&balloon, 180 * MIB, 150 * MIB);
     g_assert_cmpuint(balloon.before_bytes, ==, 180 * MIB);
+    g_assert_false(mf_balloon_is_foreign(&balloon));
 }
 
 int
@@ -97,6 +137,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/balloon/whose", test_whose_it_is);
     g_test_add_func("/balloon/least", test_the_least_is_kept);
+    g_test_add_func("/balloon/down-again", test_comes_down_again);
     g_test_add_func("/balloon/given-back", test_given_back);
     g_test_add_func("/balloon/again", test_asked_again);
     return g_test_run();

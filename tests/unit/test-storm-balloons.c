@@ -92,6 +92,19 @@ test_balloons(Three *three, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpint(scene_reason(scene, three->low)->code, !=, MF_REASON_GIVES_WAY);
 }
 
+/* Only memory that may be merged counts as resident: one that does not merge has none to give. */
+static void
+test_who_has_nothing_is_not_asked(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    scene->config->storm_balloon = TRUE;
+    three->low->resident_bytes = MF_U64(0);
+    storm(three, 100);
+    g_assert_null(scene_action(scene, MF_ACTION_BALLOON, three->low));
+    g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->middle)->bytes / MIB, ==, 500);
+}
+
 /* What the lowest will still give is not asked of the next one, until it is overdue. */
 static void
 test_balloons_wait_for_the_lower_one(Three *three, gconstpointer unused G_GNUC_UNUSED)
@@ -128,10 +141,37 @@ test_a_balloon_of_somebody_else_is_let_go(Three *three, gconstpointer unused G_G
     g_assert_null(scene_action(&three->scene, MF_ACTION_BALLOON, three->low));
     balloon.lowest_bytes = 500 * MIB;
     balloon_is(three, three->low, balloon, 700);
+    three->scene.host->mem_available_bytes = MF_U64(1000 * MIB);
+    scene_tick(&three->scene, G_USEC_PER_SEC);
+    g_assert_null(scene_action(&three->scene, MF_ACTION_BALLOON, three->low));
+    g_assert_nonnull(strstr(text_of(three, three->low), "shows within half a minute"));
+
+    three->scene.host->mem_available_bytes = MF_U64(10 * MIB);
+    for (guint i = 0; i < 30; i++) {
+        mf_balloon_look(&balloon, 700 * MIB);
+    }
+    balloon_is(three, three->low, balloon, 700);
     scene_tick(&three->scene, G_USEC_PER_SEC);
     g_assert_cmpuint(scene_action(&three->scene, MF_ACTION_BALLOON, three->low)->bytes, ==, 0);
     g_assert_nonnull(strstr(text_of(three, three->low), "somebody else"));
     g_assert_nonnull(strstr(text_of(three, three->low), "stays at 700.0 MiB"));
+    g_assert_nonnull(
+        strstr(scene_reason(&three->scene, three->low)->remedy, "virsh setmem low 1024000 --live"));
+}
+
+/* Whoever may have set it: it is not asked for more until that is known. */
+static void
+test_a_balloon_in_doubt_is_not_asked(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfBalloon balloon = {
+        .before_bytes = 1000 * MIB, .asked_bytes = 500 * MIB, .lowest_bytes = 500 * MIB};
+
+    three->scene.config->storm_balloon = TRUE;
+    mf_storm_owe(&three->scene.memory->storm, three->low->uuid, FALSE, &balloon);
+    balloon_is(three, three->low, balloon, 700);
+    storm(three, 100);
+    g_assert_null(scene_action(&three->scene, MF_ACTION_BALLOON, three->low));
+    g_assert_nonnull(scene_action(&three->scene, MF_ACTION_BALLOON, three->middle));
 }
 
 /* One that an earlier memfoldd left is looked at first, and what never comes is waited for no more
@@ -141,7 +181,8 @@ test_a_balloon_that_was_left(Three *three, gconstpointer unused G_GNUC_UNUSED)
 {
     Scene *scene = &three->scene;
     MfStorm *storm = &scene->memory->storm;
-    MfBalloon balloon = {1000 * MIB, 500 * MIB, 500 * MIB, 0};
+    MfBalloon balloon = {
+        .before_bytes = 1000 * MIB, .asked_bytes = 500 * MIB, .lowest_bytes = 500 * MIB};
 
     mf_storm_owe(storm, three->low->uuid, FALSE, &balloon);
     scene_tick(scene, G_USEC_PER_SEC);
@@ -171,8 +212,10 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     THREE("given-back", test_balloons);
+    THREE("nothing", test_who_has_nothing_is_not_asked);
     THREE("waits", test_balloons_wait_for_the_lower_one);
     THREE("foreign", test_a_balloon_of_somebody_else_is_let_go);
+    THREE("doubt", test_a_balloon_in_doubt_is_not_asked);
     THREE("left", test_a_balloon_that_was_left);
     return g_test_run();
 }

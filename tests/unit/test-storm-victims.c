@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who gives way in a storm, and who goes on after it. */
+/* Who gives way in a storm. */
 #include "mf-storm-three.h"
 
 static guint64
@@ -44,6 +44,38 @@ test_the_lower_one_is_waited_for(Three *three, gconstpointer unused G_GNUC_UNUSE
     storm(three, 50);
     g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 400);
     g_assert_cmpuint(reclaimed_mib(three, three->middle), ==, 100);
+}
+
+/* Renewed accounts lack what has gone to swap, which is not taken off twice. */
+static void
+test_what_is_left_by_new_accounts(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    three->scene.host->swap_free_bytes = MF_U64(3000 * MIB);
+    three->scene.host->saved_bytes = MF_U64(8000 * MIB);
+    scene_tick(&three->scene, G_USEC_PER_SEC);
+    storm(three, 100);
+    g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 600);
+    g_assert_cmpuint(reclaimed_mib(three, three->middle), ==, 176);
+
+    /* Half of it has gone by the accounts, and all of it is still under way. */
+    three->low->resident_bytes = MF_U64(700 * MIB);
+    three->scene.host->mem_available_bytes = MF_U64(1024 * MIB);
+    storm(three, 100);
+    g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 0);
+    scene_done(&three->scene, MF_ACTION_RECLAIM, three->low, TRUE);
+    scene_done(&three->scene, MF_ACTION_RECLAIM, three->middle, TRUE);
+    three->scene.host->mem_available_bytes = MF_U64(1024 * MIB);
+    storm(three, 100);
+    g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 0);
+    scene_done(&three->scene, MF_ACTION_RECLAIM, three->middle, TRUE);
+
+    three->low->resident_bytes = MF_U64(650 * MIB);
+    three->scene.host->mem_available_bytes = MF_U64(1024 * MIB);
+    storm(three, 100);
+    g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 250);
+    const MfReason *given =
+        g_ptr_array_index(mf_plan_find(three->scene.plan, three->low->uuid)->reasons, 1);
+    g_assert_nonnull(strstr(given->text, "up to 600.0 MiB"));
 }
 
 /* One that can't give is passed over for a while, longer each time. */
@@ -148,6 +180,39 @@ test_pauses_where_nobody_counts(Three *three, gconstpointer unused G_GNUC_UNUSED
     g_assert_cmpuint(scene_count(&three->scene, MF_ACTION_SUSPEND), ==, 1);
 }
 
+/* So little time is left that nothing new is waited for; what the pause has brought counts all the
+ * same, wherever the rates are of before it. */
+static void
+test_a_pause_counts_at_once(Three *three, gconstpointer counted)
+{
+    Scene *scene = &three->scene;
+
+    scene->config->storm_suspend = TRUE;
+    for (guint i = 0; counted == NULL && i < scene->snapshot->domains->len; i++) {
+        MfDomain *domain = g_ptr_array_index(scene->snapshot->domains, i);
+        domain->cow_breaks_count = MF_U64_ABSENT;
+    }
+    scene->host->mem_available_bytes = MF_U64(1300 * MIB);
+    scene_tick(scene, 0);
+    scene->config->storm_horizon_msec = 2000; /* a quarter is half a second */
+    if (counted != NULL) {
+        scene_write(scene, three->low, 800);
+        scene_write(scene, three->middle, 100);
+        scene_write(scene, three->high, 100);
+    } else {
+        scene->host->cow_breaks_count.value += 900 * MIB_PAGES;
+        scene->host->mem_available_bytes = MF_U64(400 * MIB);
+    }
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpuint(mf_storm_left_msec(scene_storm(scene)).value, <, 500);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_SUSPEND, three->low));
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_SUSPEND), ==, 1);
+    scene->snapshot->taken_usec += 10 * 1000;
+    scene_done(scene, MF_ACTION_SUSPEND, three->low, TRUE);
+    scene_tick(scene, 10 * 1000);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_SUSPEND), ==, 0);
+}
+
 /* What a pause has brought shows only in an interval that began after it. */
 static void
 test_the_effect_is_waited_for(Three *three, gconstpointer unused G_GNUC_UNUSED)
@@ -163,126 +228,6 @@ test_the_effect_is_waited_for(Three *three, gconstpointer unused G_GNUC_UNUSED)
     storm(three, 50);
     g_assert_nonnull(scene_action(&three->scene, MF_ACTION_SUSPEND, three->middle));
     g_assert_null(scene_action(&three->scene, MF_ACTION_SUSPEND, three->low));
-}
-
-/* All three were paused, and the storm is over. */
-static void
-pause_all(Three *three)
-{
-    MfDomain *domains[] = {three->low, three->middle, three->high};
-
-    storm(three, 100);
-    for (guint i = 0; i < G_N_ELEMENTS(domains); i++) {
-        mf_storm_owe(&three->scene.memory->storm, domains[i]->uuid, TRUE, NULL);
-    }
-    three->scene.memory->storm.acted_usec = three->scene.snapshot->taken_usec;
-    three->scene.host->mem_available_bytes = MF_U64(500 * MIB);
-    scene_tick(&three->scene, G_USEC_PER_SEC);
-    g_assert_true(scene_storm(&three->scene)->raging);
-    g_assert_cmpint(scene_reason(&three->scene, three->high)->code, ==, MF_REASON_SUSPENDED);
-    scene_tick(&three->scene, 5 * G_USEC_PER_SEC);
-    g_assert_false(scene_storm(&three->scene)->raging);
-}
-
-static void
-test_the_highest_goes_on_when_there_is_room(Three *three, gconstpointer unused G_GNUC_UNUSED)
-{
-    Scene *scene = &three->scene;
-
-    scene->config->coverage_permyriad = 10000;
-    pause_all(three);
-    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 0);
-    const char *text = scene_reason(scene, three->high)->text;
-    g_assert_nonnull(strstr(text, "640.0 MiB, and 500.0 MiB are at hand"));
-    g_assert_nonnull(strstr(scene_reason(scene, three->high)->remedy, "add 140 MiB of swap"));
-    /* Merging is what makes room now, covered or not. */
-    g_assert_cmpint(scene_host_reason(scene)->code, ==, MF_REASON_SUSPENDED);
-    const MfReason *next = g_ptr_array_index(scene->plan->host_reasons, 1);
-    g_assert_cmpint(next->code, ==, MF_REASON_DOMAINS);
-
-    scene->host->mem_available_bytes = MF_U64(640 * MIB);
-    scene_tick(scene, G_USEC_PER_SEC);
-    g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->high));
-    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 1);
-
-    scene_done(scene, MF_ACTION_RESUME, three->high, TRUE);
-    scene_tick(scene, 4 * G_USEC_PER_SEC);
-    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 0);
-    scene_tick(scene, G_USEC_PER_SEC);
-    g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->middle));
-    scene_done(scene, MF_ACTION_RESUME, three->middle, FALSE);
-    scene_tick(scene, 500 * 1000);
-    g_assert_cmpuint(scene_count(scene, MF_ACTION_RESUME), ==, 0);
-    scene_tick(scene, G_USEC_PER_SEC);
-    g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->middle));
-}
-
-/* Who goes on alone writes no more than it has merged: that has room, and is no storm again. */
-static void
-test_those_that_stand_still_do_not_count(Three *three, gconstpointer unused G_GNUC_UNUSED)
-{
-    Scene *scene = &three->scene;
-
-    scene->config->storm_suspend = TRUE;
-    pause_all(three);
-    scene->host->mem_available_bytes = MF_U64(640 * MIB);
-    scene_tick(scene, G_USEC_PER_SEC);
-    scene_done(scene, MF_ACTION_RESUME, three->high, TRUE);
-    scene_write(scene, three->high, 100);
-    scene_tick(scene, G_USEC_PER_SEC);
-    g_assert_false(scene_storm(scene)->raging);
-    g_assert_cmpuint(scene_storm(scene)->expected_bytes / MIB, ==, 512);
-    scene->host->mem_available_bytes = MF_U64(500 * MIB);
-    scene_write(scene, three->high, 100);
-    scene_tick(scene, G_USEC_PER_SEC);
-    g_assert_true(scene_storm(scene)->raging);
-}
-
-/* What nobody but a person can change is told of the host: who lacks how much, and what helps. */
-static void
-test_what_is_missing_is_told(Three *three, gconstpointer unused G_GNUC_UNUSED)
-{
-    static const struct {
-        guint at_hand_mib, low_merged_mib;
-        const char *text, *remedy; /* NULL: nothing is told */
-    } cases[] = {
-        {100, 512,
-         "waits for room (3 domains): 100.0 MiB are at hand, and \"high\", the first to go "
-         "on, lacks 540.0 MiB",
-         "add 540 MiB of swap"},
-        {100, 200, "\"low\" lacks least, 150.0 MiB", "virsh resume low "},
-        {300, 200, "\"low\" would fit, and waits for it", "add 340 MiB of swap"},
-        {640, 200, NULL, NULL},
-    };
-
-    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        Scene *scene = &three->scene;
-
-        g_test_message("%u MiB at hand, %u of low merged", cases[i].at_hand_mib,
-                       cases[i].low_merged_mib);
-        three_close(three, NULL);
-        three_open(three, NULL);
-        pause_all(three);
-        three->low->merged_bytes = MF_U64(cases[i].low_merged_mib * MIB);
-        scene->host->mem_available_bytes = MF_U64(cases[i].at_hand_mib * MIB);
-        scene_tick(scene, 10 * G_USEC_PER_SEC);
-        const MfReason *reason = scene_host_reason(scene);
-        g_assert_cmpint(reason->code == MF_REASON_SUSPENDED, ==, cases[i].text != NULL);
-        if (cases[i].text != NULL) {
-            g_assert_nonnull(strstr(reason->text, cases[i].text));
-            g_assert_nonnull(strstr(reason->remedy, cases[i].remedy));
-        }
-    }
-}
-
-static void
-test_nobody_goes_on_into_the_unknown(Three *three, gconstpointer unused G_GNUC_UNUSED)
-{
-    pause_all(three);
-    three->scene.host->mem_available_bytes = MF_U64_ABSENT;
-    scene_tick(&three->scene, 10 * G_USEC_PER_SEC);
-    g_assert_cmpuint(scene_count(&three->scene, MF_ACTION_RESUME), ==, 0);
-    g_assert_nonnull(strstr(scene_reason(&three->scene, three->high)->text, "not known"));
 }
 
 /* A dry run asks nobody. */
@@ -333,17 +278,17 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     THREE("reclaim", test_reclaims_by_priority);
     THREE("reclaim-waits", test_the_lower_one_is_waited_for);
+    THREE("reclaim-accounts", test_what_is_left_by_new_accounts);
     THREE("reclaim-fails", test_a_failure_is_passed_over);
     THREE("no-swap", test_nothing_is_reclaimed_without_swap);
     THREE("pause", test_pauses_the_lowest_and_no_more);
     THREE("pause-more", test_pauses_as_many_as_it_takes);
     THREE("pause-writers", test_who_writes_nothing_goes_on);
     THREE("pause-stock", test_pauses_where_nobody_counts);
+    g_test_add("/storm-victims/pause-at-once", Three, "counted", three_open,
+               test_a_pause_counts_at_once, three_close);
+    THREE("pause-at-once-stock", test_a_pause_counts_at_once);
     THREE("pause-settles", test_the_effect_is_waited_for);
-    THREE("resume", test_the_highest_goes_on_when_there_is_room);
-    THREE("resume-alone", test_those_that_stand_still_do_not_count);
-    THREE("resume-missing", test_what_is_missing_is_told);
-    THREE("resume-unknown", test_nobody_goes_on_into_the_unknown);
     THREE("copy", test_a_copy_is_its_own);
     THREE("gone", test_who_is_gone_is_forgotten);
     return g_test_run();
