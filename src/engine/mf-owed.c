@@ -163,6 +163,10 @@ mf_owed_set(MfOwed *owed, const char *uuid, const MfDebt *debt, GError **error)
     MfDebt before = {0};
     gboolean saved = FALSE;
 
+    if ((debt->suspended || debt->balloon.before_bytes > 0) && debt->pid <= 0) {
+        g_set_error(error, MF_ERROR, MF_ERROR_BUSY, "its QEMU is not known yet");
+        return FALSE;
+    }
     g_mutex_lock(&owed->lock);
     found = g_hash_table_lookup(owed->debts, uuid);
     if (found) {

@@ -31,7 +31,7 @@ void mf_owed_free(MfOwed *owed);
 gboolean mf_owed_load(MfOwed *owed, GError **error);
 
 /* Notes a debt durably, or that there is none any more (all of it FALSE or 0).  FALSE: do not ask
- * the domain.  Blocks. */
+ * the domain; BUSY when the debt names no PID: who comes after us could not take it up.  Blocks. */
 gboolean mf_owed_set(MfOwed *owed, const char *uuid, const MfDebt *debt, GError **error);
 
 /* The domain runs: it is owed no resumption any more.  FALSE: that could not be written, and it is

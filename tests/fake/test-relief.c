@@ -246,6 +246,19 @@ test_what_is_not_written_is_not_owed(Scene *scene, gconstpointer unused G_GNUC_U
     g_assert_false(mf_owed_get(owed, UUID, &debt));
 }
 
+/* A file with a debt to nobody's PID could not be read again, with all that stands in it. */
+static void
+test_nothing_is_owed_without_a_pid(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    g_autoptr(MfOwed) owed = mf_owed_new(scene->runtime, scene->host);
+    g_autoptr(GError) error = NULL;
+    MfDebt debt = {.suspended = TRUE};
+
+    g_assert_false(mf_owed_set(owed, UUID, &debt, &error));
+    g_assert_true(mf_error_is_busy(error));
+    g_assert_false(mf_owed_get(owed, UUID, &debt));
+}
+
 #define SCENE(path, function)                                                                      \
     g_test_add("/relief/" path, Scene, NULL, scene_open, function, scene_close)
 
@@ -258,6 +271,7 @@ main(int argc, char **argv)
     SCENE("reclaim-own", test_never_takes_of_others);
     SCENE("reclaim-unsupported", test_says_when_it_can_not);
     SCENE("owed", test_debts_outlive_us);
+    SCENE("owed-without-pid", test_nothing_is_owed_without_a_pid);
     SCENE("owed-looks", test_looks_are_kept);
     SCENE("owed-boot", test_debts_of_another_boot_are_void);
     SCENE("owed-damaged", test_a_damaged_file_is_refused);
