@@ -23,6 +23,7 @@ enum {
     PAGES = 4 * MIB_PAGES,
     SEED = 11,
     HOG_PAGES = 150 * MIB_PAGES,
+    COMPACTIONS = 5,
 };
 
 static bool
@@ -123,8 +124,9 @@ start_hog(void)
     return pid;
 }
 
-static void
-test_compaction(void)
+/* How many merged pages compaction moves, or -1 when some are not merged after that. */
+static long
+compact(void)
 {
     struct worker workers[WORKERS];
     unsigned long frames[PAGES];
@@ -148,10 +150,24 @@ test_compaction(void)
     for (size_t i = 0; i < PAGES; i++) {
         moved += frames[i] != page_frame(workers[0].pid, address + i * PAGE_BYTES);
     }
-    ksft_print_msg("compaction moved %ld of %d merged pages\n", moved, PAGES);
-    ksft_test_result(moved > 0 && all_merged(workers, WORKERS),
-                     "compaction moves merged pages, beside a scanning ksmd\n");
+    if (!all_merged(workers, WORKERS)) {
+        moved = -1;
+    }
     workers_end(workers, WORKERS);
+    return moved;
+}
+
+/* Where the pages lie is chance: those that are at the end already have nowhere to be moved to. */
+static void
+test_compaction(void)
+{
+    long moved = 0;
+
+    for (int i = 0; i < COMPACTIONS && moved == 0; i++) {
+        moved = compact();
+        ksft_print_msg("compaction moved %ld of %d merged pages\n", moved, PAGES);
+    }
+    ksft_test_result(moved > 0, "compaction moves merged pages, beside a scanning ksmd\n");
 }
 
 int
