@@ -4,7 +4,8 @@
  *
  * Events say only that something happened; what holds now is looked up in a worker.  A domain that
  * stops while it is being looked up, or listed, stays away; what is learned of it meanwhile
- * stays.
+ * stays.  What the hook tells may be old: it was said while memfoldd did not listen, and lay there.
+ * libvirt has the last word on who runs.
  */
 #include "mf-engine-private.h"
 
@@ -161,6 +162,9 @@ on_looked_up(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
     }
     if (facts && !pending->stopped && !pending->stale) {
         mf_engine_take_newest(engine, facts);
+    } else if (error && mf_error_is_gone(error) && !pending->again &&
+               mf_registry_find(engine->registry, lookup->uuid)) {
+        remove_domain(engine, lookup->uuid);
     }
     if (pending->again) {
         lookup_begin(engine, lookup->uuid);
@@ -414,6 +418,13 @@ mf_engine_find(const MfEngine *engine, const char *name_or_uuid)
 void
 mf_engine_domain_started(MfEngine *engine, const MfDomain *facts)
 {
+    Pending *pending =
+        engine->looking_up ? g_hash_table_lookup(engine->looking_up, facts->uuid) : NULL;
+
+    /* Who looks it up now may have come too early to find it. */
+    if (pending) {
+        pending->again = TRUE;
+    }
     if (take_facts(engine, facts, MF_SOURCE_HOOK)) {
         mf_engine_note_changed(engine);
     }
@@ -424,6 +435,22 @@ mf_engine_domain_stopped(MfEngine *engine, const char *uuid)
 {
     mf_admissions_end(engine->admissions, uuid);
     if (engine->looking_up) {
+        gboolean known = mf_registry_find(engine->registry, uuid) != NULL;
+
         domain_stopped(engine, uuid);
+        if (known && mf_virt_is_connected(engine->virt)) {
+            lookup_begin(engine, uuid);
+        }
+    }
+}
+
+void
+mf_engine_domains_doubt(MfEngine *engine)
+{
+    const char *uuid = NULL;
+
+    while (mf_virt_is_connected(engine->virt) &&
+           (uuid = mf_registry_next_doubtful(engine->registry, g_get_monotonic_time()))) {
+        lookup_begin(engine, uuid);
     }
 }

@@ -137,6 +137,9 @@ void mf_engine_paused_check_all(MfEngine *engine);
 void mf_engine_domains_start(MfEngine *engine);
 void mf_engine_domains_stop(MfEngine *engine);
 
+/* Asks libvirt about domains that the hook alone has told of for long. */
+void mf_engine_domains_doubt(MfEngine *engine);
+
 /* Takes what libvirt says of a domain now. Whoever looks it up at this moment, or lists it, may
  * have read it before, and does not take that back. */
 void mf_engine_take_newest(MfEngine *engine, const MfDomain *facts);

@@ -217,6 +217,7 @@ on_collected(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
     mf_engine_check_holds(engine, snapshot->taken_usec);
     mf_engine_groups_apply(engine, engine->plan);
     mf_engine_domains_apply(engine, engine->plan);
+    mf_engine_domains_doubt(engine);
     mf_engine_storm_apply(engine, engine->plan);
     if (engine->let_go || has_knob_actions(engine->plan)) {
         g_autoptr(GTask) task = g_task_new(NULL, NULL, on_applied, NULL);

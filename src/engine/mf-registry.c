@@ -16,6 +16,7 @@ typedef struct {
     gint64 added_usec;
     gint64 accounts_usec; /* when smaps told; 0: not yet */
     gboolean reachable;   /* libvirt has told of it, so that its monitor may be used */
+    gint64 doubt_usec;    /* since when, while it has not */
 
     gboolean asked;
     gint64 asked_usec;
@@ -129,6 +130,7 @@ mf_registry_update(MfRegistry *registry, const MfDomain *facts, MfSource source,
         known = g_new0(Known, 1);
         known->domain = mf_domain_new(facts->uuid, facts->name);
         known->added_usec = now_usec;
+        known->doubt_usec = now_usec;
         begin_incarnation(registry, known);
         g_hash_table_insert(registry->known, known->domain->uuid, known);
         changed = TRUE;
@@ -305,6 +307,24 @@ mf_registry_take_figures(MfRegistry *registry, const MfSnapshot *snapshot, gbool
             known->accounts_usec = domain->saved_bytes.known ? snapshot->taken_usec : 0;
         }
     }
+}
+
+const char *
+mf_registry_next_doubtful(MfRegistry *registry, gint64 now_usec)
+{
+    GHashTableIter iter;
+    gpointer value = NULL;
+
+    g_hash_table_iter_init(&iter, registry->known);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Known *known = value;
+
+        if (!known->reachable && now_usec - known->doubt_usec >= MF_DOUBTFUL_USEC) {
+            known->doubt_usec = now_usec;
+            return known->domain->uuid;
+        }
+    }
+    return NULL;
 }
 
 void

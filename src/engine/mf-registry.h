@@ -15,6 +15,9 @@
 /* How long a QEMU may be silent before it is told as a fault. */
 #define MF_ANSWER_OVERDUE_USEC (5 * G_USEC_PER_SEC)
 
+/* How long the hook's word alone is taken for a domain. */
+#define MF_DOUBTFUL_USEC (10 * G_USEC_PER_SEC)
+
 typedef struct _MfRegistry MfRegistry;
 
 typedef enum {
@@ -56,6 +59,11 @@ MfU64 mf_registry_get_accounts_age_msec(const MfRegistry *registry, const char *
  * that it was a round of accounts.  Another PID than before is another QEMU. */
 void mf_registry_take_figures(MfRegistry *registry, const MfSnapshot *snapshot,
                               gboolean with_accounts, gint64 begun_usec);
+
+/* The next domain that the hook told of and libvirt did not, for so long that libvirt is to be
+ * asked, and again each time it has passed; NULL when there is none.  The registry keeps ownership.
+ */
+const char *mf_registry_next_doubtful(MfRegistry *registry, gint64 now_usec);
 
 /* Wants a mode set (the plan says so), or the mode asked for again (QEMU says that it changed). */
 void mf_registry_want_mode(MfRegistry *registry, const char *uuid, MfMode mode);

@@ -85,9 +85,7 @@ def surroundings():
         host.add_qemu(4711, "vm1", FIRST)
         uri = session.write_node(f"{folder}/node.xml", session.domain("vm1", FIRST, MERGING))
         sign = pathlib.Path(folder, "slow")
-        slow = {**environment, "LD_PRELOAD": f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/slow-meminfo.so",
-                "SLOW_MEMINFO": str(sign),
-                "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
+        slow = {**environment, **memfoldd.preload("slow-meminfo"), "SLOW_MEMINFO": str(sign)}
         with memfoldd.Memfoldd(slow, folder, host.root, uri) as daemon:
             daemon.configure("")
             daemon.start()

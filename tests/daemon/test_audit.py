@@ -164,9 +164,7 @@ def before_libvirt_has_told_of_all_domains_nothing_is_proven(scene):
     sign = pathlib.Path(folder, "slow")
     sign.touch()
     with bus.private() as environment:
-        slow = {**environment, "LD_PRELOAD": f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/slow-libvirt.so",
-                "SLOW_LIBVIRT_LIST": str(sign),
-                "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
+        slow = {**environment, **memfoldd.preload("slow-libvirt"), "SLOW_LIBVIRT_LIST": str(sign)}
         with memfoldd.Memfoldd(slow, folder, host.root, daemon.uri) as early:
             try:
                 early.start()

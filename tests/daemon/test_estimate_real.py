@@ -93,7 +93,7 @@ def surroundings():
                       for number, (name, group) in enumerate(GUESTS.items(), 1)}
             for guest in guests.values():
                 guest.console.wait_ready(120)
-            known = {**environment, "LD_PRELOAD": f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/known-random.so"}
+            known = {**environment, **memfoldd.preload("known-random")}
             with memfoldd.Memfoldd(known, folder, uri="qemu:///system") as daemon:
                 daemon.configure(CONFIG)
                 daemon.start()

@@ -81,9 +81,7 @@ def die_at(daemon, host, environment, step):
                    interval_sec=0.01, show=lambda: (step, host.knobs(), daemon.text()[-2000:]))
 
     daemon.configure(CONFIG.format(21))
-    daemon.environment = {**environment, "DIE_AT_STEP": str(step),
-                          "LD_PRELOAD": f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/die-at-write.so",
-                          "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
+    daemon.environment = {**environment, **memfoldd.preload("die-at-write"), "DIE_AT_STEP": str(step)}
     daemon.start(ready=False)
     daemon.environment = environment
     wait_for("to govern", lambda: is_governed(host))

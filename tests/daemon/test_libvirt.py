@@ -56,9 +56,7 @@ def held(own):
     """(a memfoldd of its own that is not started yet, what holds it)"""
     with tempfile.TemporaryDirectory(prefix="memfold-daemon-") as folder, bus.private() as environment:
         host = fakehost.FakeHost(folder)
-        slow = {**environment, "LD_PRELOAD": f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/slow-libvirt.so",
-                "SLOW_LIBVIRT_MSEC": "0", "HOLD_XML": f"{folder}/hold",
-                "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
+        slow = {**environment, **memfoldd.preload("slow-libvirt"), "SLOW_LIBVIRT_MSEC": "0", "HOLD_XML": f"{folder}/hold"}
         with memfoldd.Memfoldd(slow, folder, host.root, own.uri) as daemon:
             yield daemon, Hold(f"{folder}/hold")
 
@@ -123,6 +121,22 @@ def domains_that_come_and_go_are_followed(context):
     connection.lookupByName("test").create()
     wait_names(daemon, "test")
     connection.close()
+
+
+@tap.test
+def libvirt_has_the_last_word_on_who_runs(context):
+    """What the hook tells may have lain there while memfoldd stood still."""
+    daemon, _own = context
+    wait_names(daemon, "test")
+    uuid = daemon.domain("test")["uuid"]
+    daemon.hook("stopped", "test", uuid)
+    wait_names(daemon, "test")
+    daemon.hook("stopped", "test", uuid)
+    daemon.hook("started", "test", uuid, policy="<memfold:policy xmlns:memfold='urn:memfold:policy:1' merge='off'/>")
+    wait.until("libvirt's word of its policy", lambda: daemon.describe()[2].get("test", {}).get("merge") == "auto", 20)
+    daemon.hook("started", "two", UUID["two"])
+    tap.equal(names(daemon), {"test", "two"}, "domains")
+    wait_names(daemon, "test")
 
 
 @tap.test

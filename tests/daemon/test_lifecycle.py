@@ -231,8 +231,7 @@ def exit_handlers_do_not_run_while_libvirt_is_being_opened():
             for slow_msec, unwaited in ((500, 0), (60000, 1)):
                 said, took_sec = end_at_once(
                     owner, f"{by_signal}-{slow_msec}", by_signal, SLOW_LIBVIRT_MSEC=str(slow_msec),
-                    LD_PRELOAD=f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/slow-libvirt.so",
-                    ASAN_OPTIONS=f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0")
+                    **memfoldd.preload("slow-libvirt"))
                 # On a busy machine half a second may last longer than it waits.
                 tap.check(said == unwaited or (slow_msec == 500 and took_sec >= LEAVE_WAIT_SEC),
                           f"{said} lines about what it did not wait for, at {slow_msec} ms, after {took_sec:.1f} s")

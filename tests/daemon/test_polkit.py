@@ -3,7 +3,7 @@
 """Who may change something, by the real polkitd, the shipped actions and the shipped bus policy: an ordinary user reads
 and changes nothing, a rule can let one do one thing, and without polkit only root may.
 
-Usage: test_polkit.py MEMFOLD LIBMEMFOLD SOURCE_ROOT SLOW_LIBVIRT [TEST...]
+Usage: test_polkit.py MEMFOLD LIBMEMFOLD SOURCE_ROOT [TEST...]
 """
 
 import contextlib
@@ -139,7 +139,7 @@ class Host:
 
 @contextlib.contextmanager
 def surroundings():
-    memfold, library, source, slow_libvirt = ARGUMENTS
+    memfold, library, source = ARGUMENTS
     with tempfile.TemporaryDirectory(prefix="memfold-polkit-") as folder:
         group = lay_out(folder, source)
         shutil.copy(memfold, f"{folder}/memfold")
@@ -152,7 +152,6 @@ def surroundings():
             daemon.start()
             wait.until("vm1", lambda: "vm1" in daemon.describe()[2], 20)
             scene = Host(folder, environment, group, daemon)
-            scene.slow_libvirt = slow_libvirt
             scene.start_polkit()
             try:
                 yield scene
@@ -209,9 +208,8 @@ def without_polkit_only_root_may(host):
 def an_answer_that_comes_while_memfoldd_ends_is_too_late(host):
     """memfoldd, that is, which still waits for a libvirt that is slow to open."""
     host.daemon.stop()
-    host.daemon.environment = {**host.environment, "LD_PRELOAD": host.slow_libvirt, "SLOW_LIBVIRT_MSEC": "60000",
-                               "MALLOC_PERTURB_": "165",
-                               "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
+    host.daemon.environment = {**host.environment, **memfoldd.preload("slow-libvirt"),
+                               "SLOW_LIBVIRT_MSEC": "60000", "MALLOC_PERTURB_": "165"}
     host.daemon.start()
     begun = host.daemon.logged("ksm run: 0 -> 1")
     host.daemon.hook("started", "vm1", UUID, policy=MERGING)
@@ -234,5 +232,5 @@ def an_answer_that_comes_while_memfoldd_ends_is_too_late(host):
 
 if __name__ == "__main__":
     enter_namespace()
-    ARGUMENTS = [sys.argv.pop(1) for _ in range(4)]
+    ARGUMENTS = [sys.argv.pop(1) for _ in range(3)]
     tap.main(context=surroundings)

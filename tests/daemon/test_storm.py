@@ -160,6 +160,15 @@ class Stage:
         self.daemon.configure(CONFIG.format(horizon=horizon, suspend=str(suspend).lower(), balloon=str(balloon).lower()))
         self.daemon.reload()
 
+    def pause_low(self, told=True):
+        """A storm that goes on, until low is paused and, unless told not to, memfoldd says so."""
+        self.configure(horizon=26000, suspend=True)
+        self.begin()
+        self.weather.blows = True
+        wait.until("low to be paused", lambda: "low" in self.watch_pauses(), 30, interval_sec=0.02)
+        if told:
+            wait.until("that to be told", lambda: "suspended" in self.codes("low"), 10)
+
     def calm(self):
         """Ends the storm, and waits until memfoldd says so, with room for all."""
         self.weather.blows = False
@@ -174,8 +183,7 @@ class Stage:
         file = f"{self.folder}/lost-answer"
         usual = self.daemon.environment
         self.daemon.stop()
-        self.daemon.environment = {**usual, "LOST_ANSWER": file,
-                                   "LD_PRELOAD": f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/lost-answer.so"}
+        self.daemon.environment = {**usual, **memfoldd.preload("lost-answer"), "LOST_ANSWER": file}
         try:
             self.daemon.start()
             wait.until("ksmd to be started", lambda: self.host.get("run") == "1", 20)
@@ -263,10 +271,7 @@ def the_lowest_is_paused_and_goes_on(stage):
 
 @tap.test
 def a_crash_leaves_nobody_paused(stage):
-    stage.configure(horizon=26000, suspend=True)
-    stage.begin()
-    stage.weather.blows = True
-    wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+    stage.pause_low(told=False)
     stage.weather.blows = False
     stage.daemon.kill()
     stage.weather.leave(100)
@@ -287,11 +292,8 @@ def a_crash_leaves_nobody_paused(stage):
 
 @tap.test
 def a_pause_whose_answer_is_lost_ends(stage):
-    stage.configure(horizon=26000, suspend=True)
     with stage.one_answer_lost():
-        stage.begin()
-        stage.weather.blows = True
-        wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+        stage.pause_low(told=False)
         stage.daemon.wait_log('domain "low": whether it is paused is not known')
         wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
         tap.check(stage.owes(), "nobody wrote down what is owed")
@@ -315,13 +317,9 @@ def a_balloon_whose_answer_is_lost_is_given_back(stage):
 @tap.test
 def one_that_somebody_else_resumed_is_not_memfolds(stage):
     """While memfoldd looks, and while it is dead; what is paused after that is left alone."""
-    stage.configure(horizon=26000, suspend=True)
     for dies in (False, True):
         told = stage.daemon.logged('"low": memfold had paused it, and somebody else has it go on')
-        stage.begin()
-        stage.weather.blows = True
-        wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
-        wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
+        stage.pause_low()
         stage.weather.blows = False
         stage.weather.leave(100)
         if dies:
@@ -345,11 +343,7 @@ def one_that_somebody_else_resumed_is_not_memfolds(stage):
 @tap.test
 def another_qemu_of_the_same_domain_is_owed_nothing(stage):
     """It was stopped and started, and nobody has told memfoldd."""
-    stage.configure(horizon=26000, suspend=True)
-    stage.begin()
-    stage.weather.blows = True
-    wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
-    wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
+    stage.pause_low()
     stage.weather.blows = False
     stage.weather.leave(100)
     stage.replace_qemu("low")
@@ -394,10 +388,7 @@ def a_frozen_libvirtd_does_not_stop_the_guard(stage):
 
 @tap.test
 def its_end_says_who_is_still_paused(stage):
-    stage.configure(horizon=26000, suspend=True)
-    stage.begin()
-    stage.weather.blows = True
-    wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
+    stage.pause_low(told=False)
     stage.weather.blows = False
     tap.equal(stage.daemon.stop(), 0, "exit status")
     tap.equal(stage.daemon.logged(f"virsh resume {UUID['low']}"), 1, "lines that say how to resume low")
@@ -424,11 +415,7 @@ def its_end_says_whose_balloon_is_filled(stage):
 @tap.test
 def one_that_goes_while_it_is_paused_is_told(stage):
     """It may have been migrated, and nobody knows there that it is to be resumed."""
-    stage.configure(horizon=26000, suspend=True)
-    stage.begin()
-    stage.weather.blows = True
-    wait.until("low to be paused", lambda: "low" in stage.watch_pauses(), 30, interval_sec=0.02)
-    wait.until("that to be told", lambda: "suspended" in stage.codes("low"), 10)
+    stage.pause_low()
     stage.weather.blows = False
     stage.connection.lookupByName("low").destroy()
     wait.until("that to be told", lambda: re.search('domain "low": it has gone while memfold had it paused.*virsh resume low '

@@ -66,6 +66,18 @@ assert_nothing_to_ask(const Scene *scene, gint64 now_usec)
 }
 
 static void
+test_doubt(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    mf_registry_update(scene->registry, scene->facts, MF_SOURCE_HOOK, 1 * SEC);
+    g_assert_null(mf_registry_next_doubtful(scene->registry, 10 * SEC));
+    g_assert_cmpstr(mf_registry_next_doubtful(scene->registry, 11 * SEC), ==, UUID_A);
+    g_assert_null(mf_registry_next_doubtful(scene->registry, 20 * SEC));
+    g_assert_cmpstr(mf_registry_next_doubtful(scene->registry, 21 * SEC), ==, UUID_A);
+    mf_registry_update(scene->registry, scene->facts, MF_SOURCE_LIBVIRT, 22 * SEC);
+    g_assert_null(mf_registry_next_doubtful(scene->registry, 1000 * SEC));
+}
+
+static void
 test_probe_once(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
     MfQuestion question = {0};
@@ -284,6 +296,7 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    add("doubt", test_doubt);
     add("probe-once", test_probe_once);
     add("one-question-at-a-time", test_one_question_at_a_time);
     add("failures-are-tried-again-later", test_failures_are_tried_again_later);

@@ -49,6 +49,13 @@ def _gio():
     return Gio, GLib
 
 
+def preload(library):
+    """What its environment needs for one of tests/daemon's libraries to come before all others, AddressSanitizer's
+    among them, which would refuse to run then."""
+    return {"LD_PRELOAD": f"{os.environ['MEMFOLD_BUILD']}/tests/daemon/{library}.so",
+            "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
+
+
 class Memfoldd:
     """One memfoldd. `folder` takes its log, configuration and runtime directory."""
 
