@@ -16,9 +16,9 @@ import sys
 import tempfile
 import xml.etree.ElementTree
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lib"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 import bus  # noqa: E402
+import fakedaemon  # noqa: E402
 import tap  # noqa: E402
 
 MEMFOLD = sys.argv.pop(1)
@@ -89,16 +89,9 @@ class Host:
     @contextlib.contextmanager
     def daemon(self, **changes):
         """The fake daemon; gives a function that returns the calls so far."""
-        with subprocess.Popen([sys.executable, HERE / "fake_memfoldd.py"], env=self.environment, text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as fake:
-            try:
-                fake.stdin.write(json.dumps({**SCENARIO, **changes}))
-                fake.stdin.close()
-                tap.equal(fake.stdout.readline(), "ready\n", "the fake daemon's first line")
-                os.set_blocking(fake.stdout.fileno(), False)
-                yield lambda: self.calls(fake.stdout.fileno())
-            finally:
-                fake.terminate()
+        with fakedaemon.running(self.environment, {**SCENARIO, **changes}) as fake:
+            os.set_blocking(fake.stdout.fileno(), False)
+            yield lambda: self.calls(fake.stdout.fileno())
 
 
 @contextlib.contextmanager

@@ -12,9 +12,9 @@ import re
 import subprocess
 import sys
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lib"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 import bus  # noqa: E402
+import fakedaemon  # noqa: E402
 import tap  # noqa: E402
 
 MEMFOLD = sys.argv.pop(1)
@@ -33,15 +33,8 @@ class Host:
     def daemon(self, answer, **more):
         """The fake daemon; gives a function that returns the next call."""
         scenario = {"host": {}, "reasons": [], "domains": [], "actions": [], "audit": answer, **more}
-        with subprocess.Popen([sys.executable, HERE / "fake_memfoldd.py"], env=self.environment, text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as fake:
-            try:
-                fake.stdin.write(json.dumps(scenario))
-                fake.stdin.close()
-                tap.equal(fake.stdout.readline(), "ready\n", "the fake daemon's first line")
-                yield lambda: json.loads(fake.stdout.readline())
-            finally:
-                fake.terminate()
+        with fakedaemon.running(self.environment, scenario) as fake:
+            yield lambda: json.loads(fake.stdout.readline())
 
 
 @contextlib.contextmanager

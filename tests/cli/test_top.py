@@ -21,9 +21,9 @@ import sys
 import termios
 import unicodedata
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lib"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 import bus  # noqa: E402
+import fakedaemon  # noqa: E402
 import tap  # noqa: E402
 import wait  # noqa: E402
 
@@ -58,17 +58,8 @@ class Host:
     def __init__(self, environment):
         self.environment = environment
 
-    @contextlib.contextmanager
     def daemon(self, **changes):
-        with subprocess.Popen([sys.executable, HERE / "fake_memfoldd.py"], env=self.environment, text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as fake:
-            try:
-                fake.stdin.write(json.dumps({**SCENARIO, **changes}))
-                fake.stdin.close()
-                tap.equal(fake.stdout.readline(), "ready\n", "the fake daemon's first line")
-                yield fake
-            finally:
-                fake.terminate()
+        return fakedaemon.running(self.environment, {**SCENARIO, **changes})
 
     def run(self, *words):
         """memfold top where no terminal is."""

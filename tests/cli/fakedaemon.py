@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A fake_memfoldd of a test, on a bus of its own.
+
+    with bus.private() as environment, fakedaemon.running(environment, scenario) as fake:
+        json.loads(fake.stdout.readline())  # the next changing call
+"""
+
+import contextlib
+import json
+import pathlib
+import subprocess
+import sys
+
+import tap
+
+PROGRAM = pathlib.Path(__file__).resolve().parent / "fake_memfoldd.py"
+
+
+@contextlib.contextmanager
+def running(environment, scenario, command=(sys.executable, PROGRAM), **options):
+    """With the answers of a scenario (see fake_memfoldd.py) until the end of the block; gives its process."""
+    with subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          **options) as fake:
+        try:
+            fake.stdin.write(json.dumps(scenario))
+            fake.stdin.close()
+            tap.equal(fake.stdout.readline(), "ready\n", "the fake daemon's first line")
+            yield fake
+        finally:
+            fake.terminate()
