@@ -8,7 +8,6 @@ Usage: test_top.py MEMFOLD [TEST...]
 
 import contextlib
 import fcntl
-import json
 import os
 import pathlib
 import pty
