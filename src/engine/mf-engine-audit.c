@@ -52,25 +52,6 @@ set_of(const GPtrArray *domains)
     return set;
 }
 
-/* Whether the registry has every domain that runs; one that has just started is being looked up. */
-static gboolean
-knows_all(const MfEngine *engine)
-{
-    GHashTableIter iter;
-    gpointer uuid = NULL;
-
-    if (!mf_engine_is_connected(engine) || !engine->listed_all) {
-        return FALSE;
-    }
-    g_hash_table_iter_init(&iter, engine->looking_up);
-    while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
-        if (!mf_engine_get(engine, uuid)) {
-            return FALSE;
-        }
-    }
-    return TRUE;
-}
-
 void
 mf_engine_audit(MfEngine *engine, const char *const *names, gint *done_permyriad,
                 GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
@@ -92,7 +73,7 @@ mf_engine_audit(MfEngine *engine, const char *const *names, gint *done_permyriad
     *job = (Job){.survey = survey,
                  .domains = mf_engine_dup_domains(engine),
                  .judged = names[0] ? set_of(survey.named) : NULL,
-                 .knows_all = knows_all(engine)};
+                 .knows_all = mf_engine_domains_are_known(engine)};
     g_task_set_task_data(task, job, job_free);
     mf_workers_run_now(task, job_thread);
 }

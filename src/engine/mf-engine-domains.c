@@ -444,6 +444,29 @@ mf_engine_domain_stopped(MfEngine *engine, const char *uuid)
     }
 }
 
+gboolean
+mf_engine_domains_are_known(const MfEngine *engine)
+{
+    GHashTableIter iter;
+    gpointer uuid = NULL;
+    gpointer value = NULL;
+
+    if (!mf_engine_is_connected(engine) || !engine->listed_all) {
+        return FALSE;
+    }
+    g_hash_table_iter_init(&iter, engine->looking_up);
+    while (g_hash_table_iter_next(&iter, &uuid, &value)) {
+        const Pending *pending = value;
+
+        /* One that has just started is being looked up; one that libvirt says has ended is not
+         * there. */
+        if (!mf_registry_find(engine->registry, uuid) && (!pending->stopped || pending->again)) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 void
 mf_engine_domains_doubt(MfEngine *engine)
 {

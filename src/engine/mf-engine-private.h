@@ -137,6 +137,9 @@ void mf_engine_paused_check_all(MfEngine *engine);
 void mf_engine_domains_start(MfEngine *engine);
 void mf_engine_domains_stop(MfEngine *engine);
 
+/* Whether the registry has every domain that runs. */
+gboolean mf_engine_domains_are_known(const MfEngine *engine);
+
 /* Asks libvirt about domains that the hook alone has told of for long. */
 void mf_engine_domains_doubt(MfEngine *engine);
 
