@@ -215,6 +215,19 @@ mind_worth(const MfMemory *memory, const MfDomain *domain, gint64 now_usec, MfVe
     }
 }
 
+static void
+tell_refused(const MfDomain *domain, MfVerdict *verdict)
+{
+    const char *what =
+        domain->is_unread ? "its description could not be read" : "its policy is refused";
+    const char *remedy = domain->is_unread ? "see whether virsh dumpxml tells of it"
+                                           : "correct it with virsh metadata or memfold set";
+
+    mf_verdict_tell_first(verdict,
+                          mf_reason_new(MF_REASON_POLICY_INVALID, remedy,
+                                        "%s, the default applies: %s", what, domain->policy_error));
+}
+
 static MfVerdict *
 judge(const MfConfig *config, const MfSnapshot *snapshot, const MfMemory *memory,
       const MfDomain *domain)
@@ -232,10 +245,7 @@ judge(const MfConfig *config, const MfSnapshot *snapshot, const MfMemory *memory
         mf_groups_judge(config, &memory->groups, domain, verdict);
     }
     if (domain->policy_error != NULL) {
-        mf_verdict_tell_first(
-            verdict,
-            mf_reason_new(MF_REASON_POLICY_INVALID, "correct it with virsh metadata or memfold set",
-                          "its policy is refused, the default applies: %s", domain->policy_error));
+        tell_refused(domain, verdict);
     }
     if (verdict->want == MF_MODE_FROZEN && probed && !(domain->caps & MF_CAP_FREEZE)) {
         verdict->want = MF_MODE_UNKNOWN;

@@ -383,6 +383,9 @@ judge_growth(const MfSnapshot *snapshot, const GPtrArray *merging, MfPacing *pac
         g_autofree char *grown = mf_format_bytes(grown_bytes);
         wake(snapshot, pacing, MF_PACE_BOOST,
              g_strdup_printf("the domains have grown by %s", grown));
+    } else {
+        /* Who goes or gives memory back makes no room to grow in unseen. */
+        pacing->resident_bytes = MF_U64(MIN(before_bytes, now.value));
     }
 }
 

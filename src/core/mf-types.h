@@ -78,6 +78,7 @@ typedef struct {
     MfMemoryKind memory_kind;
     MfPolicy *policy;   /* what the domain asks for; never NULL */
     char *policy_error; /* why its metadata was refused, or NULL */
+    gboolean is_unread; /* nor could its XML be read: the policy only stands in for its own */
     MfU64 memory_bytes; /* <memory> of its XML; only of a domain that the hook tells of */
 
     /* From its XML; the hook does not tell them. */

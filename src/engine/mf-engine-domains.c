@@ -156,7 +156,7 @@ on_looked_up(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
                                 (gpointer *)&pending);
     mf_problems_note(engine->domain_problems, lookup->uuid, facts ? facts->name : lookup->uuid,
                      error);
-    if (error && !mf_error_is_gone(error) && !mf_registry_find(engine->registry, lookup->uuid)) {
+    if (error && !mf_error_is_gone(error)) {
         engine->listed_all = FALSE;
         list_later(engine, LIST_RETRY_MSEC);
     }
@@ -244,9 +244,8 @@ take_list(MfEngine *engine, GPtrArray *listed, GPtrArray *unread, GHashTable *ne
     for (guint i = 0; i < known->len; i++) {
         const MfDomain *domain = known->pdata[i];
 
-        /* It may have come while the list was made: looking it up tells. */
+        /* It may have come while the list was made: looking it up tells, and has it go if not. */
         if (!g_hash_table_contains(seen, domain->uuid)) {
-            remove_domain(engine, domain->uuid);
             lookup_begin(engine, domain->uuid);
         }
     }
@@ -425,6 +424,10 @@ mf_engine_domain_started(MfEngine *engine, const MfDomain *facts)
     if (pending) {
         pending->again = TRUE;
     }
+    if (mf_registry_is_reachable(engine->registry, facts->uuid) && mf_engine_is_connected(engine)) {
+        lookup_begin(engine, facts->uuid);
+        return;
+    }
     if (take_facts(engine, facts, MF_SOURCE_HOOK)) {
         mf_engine_note_changed(engine);
     }
@@ -435,12 +438,23 @@ mf_engine_domain_stopped(MfEngine *engine, const char *uuid)
 {
     mf_admissions_end(engine->admissions, uuid);
     if (engine->looking_up) {
-        gboolean known = mf_registry_find(engine->registry, uuid) != NULL;
+        gboolean is_doubtful = mf_registry_find(engine->registry, uuid) ||
+                               g_hash_table_contains(engine->looking_up, uuid) ||
+                               engine->newer_than_list;
 
         domain_stopped(engine, uuid);
-        if (known && mf_virt_is_connected(engine->virt)) {
+        if (is_doubtful && mf_virt_is_connected(engine->virt)) {
             lookup_begin(engine, uuid);
         }
+    }
+}
+
+void
+mf_engine_domains_look_up(MfEngine *engine, const char *uuid)
+{
+    /* While libvirt is away, the list that is made when it is back tells. */
+    if (mf_engine_is_connected(engine)) {
+        lookup_begin(engine, uuid);
     }
 }
 

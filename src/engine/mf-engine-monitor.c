@@ -77,6 +77,11 @@ mf_engine_domains_ask(MfEngine *engine)
 void
 mf_engine_domains_apply(MfEngine *engine, const MfPlan *plan)
 {
+    mf_registry_want_nothing(engine->registry);
+    /* Nobody could be asked, and by then another plan may hold. */
+    if (!mf_virt_is_connected(engine->virt)) {
+        return;
+    }
     for (guint i = 0; i < plan->actions->len; i++) {
         const MfAction *action = plan->actions->pdata[i];
         g_autofree char *line = NULL;

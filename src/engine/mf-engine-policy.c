@@ -45,9 +45,8 @@ set_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
         policy = mf_policy_edit(domain, setting->attribute, setting->value, &error);
     }
     if (policy && mf_virt_set_policy(setting->virt, setting->uuid, policy, &error)) {
-        facts = mf_virt_lookup(setting->virt, setting->uuid, &error);
-    }
-    if (facts) {
+        /* It is set; what can't be read of it now is looked up later. */
+        facts = mf_virt_lookup(setting->virt, setting->uuid, NULL);
         g_task_return_pointer(task, facts, (GDestroyNotify)mf_domain_free);
     } else {
         g_task_return_error(task, error);
@@ -63,12 +62,16 @@ on_policy_set(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data
     GError *error = NULL;
     g_autoptr(MfDomain) facts = g_task_propagate_pointer(G_TASK(result), &error);
 
-    if (!facts) {
+    if (error) {
         g_task_return_error(outer, error);
     } else {
         /* A domain that stopped meanwhile stays away. */
         if (!engine->stopped && mf_registry_find(engine->registry, setting->uuid)) {
-            mf_engine_take_newest(engine, facts);
+            if (facts) {
+                mf_engine_take_newest(engine, facts);
+            } else {
+                mf_engine_domains_look_up(engine, setting->uuid);
+            }
         }
         g_task_return_boolean(outer, TRUE);
     }

@@ -137,6 +137,9 @@ void mf_engine_paused_check_all(MfEngine *engine);
 void mf_engine_domains_start(MfEngine *engine);
 void mf_engine_domains_stop(MfEngine *engine);
 
+/* Has libvirt asked about the domain, once it is there. */
+void mf_engine_domains_look_up(MfEngine *engine, const char *uuid);
+
 /* Whether the registry has every domain that runs. */
 gboolean mf_engine_domains_are_known(const MfEngine *engine);
 

@@ -48,6 +48,14 @@ mf_policy_edit(const MfDomain *domain, const char *attribute, const char *value,
         {"boost", old->boost ? "on" : "off"},
     };
 
+    if (domain->is_unread) {
+        /* What stands in for the policy is not to take its place. */
+        g_set_error(error, MF_ERROR, MF_ERROR_UNSUPPORTED,
+                    "domain \"%s\": what libvirt says of it could not be read (%s); set its policy "
+                    "by virsh metadata",
+                    domain->name, domain->policy_error);
+        return NULL;
+    }
     for (gsize i = 0; i < G_N_ELEMENTS(present); i++) {
         if (present[i].value && !g_str_equal(present[i].name, attribute)) {
             g_ptr_array_add(names, (gpointer)present[i].name);

@@ -1,40 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "mf-registry.h"
-
 #include <string.h>
 
 #include "../core/mf-error.h"
-
-#define RETRY_FIRST_USEC       (5 * G_USEC_PER_SEC)
-#define RETRY_LAST_USEC        (60 * G_USEC_PER_SEC)
-#define RETRY_BUSY_USEC        (1 * G_USEC_PER_SEC)
-#define RETRY_UNSUPPORTED_USEC (600 * G_USEC_PER_SEC)
-
-typedef struct {
-    MfDomain *domain;
-    guint serial; /* of this incarnation */
-    gint64 added_usec;
-    gint64 accounts_usec; /* when smaps told; 0: not yet */
-    gboolean reachable;   /* libvirt has told of it, so that its monitor may be used */
-    gint64 doubt_usec;    /* since when, while it has not */
-
-    gboolean asked;
-    gint64 asked_usec;
-    gboolean probe_due;
-    gboolean query_due;
-    MfMode set_due; /* UNKNOWN: none */
-    gint64 not_before_usec;
-    guint failures_count;
-
-    gboolean moving; /* to another group of the kernel's */
-    gint64 move_not_before_usec;
-    gint64 moved_usec; /* the last move's end: an older look at its group is void */
-} Known;
-
-struct _MfRegistry {
-    GHashTable *known; /* uuid -> Known */
-    guint last_serial;
-};
+#include "mf-registry-private.h"
 
 static void
 known_free(gpointer data)
@@ -67,7 +35,8 @@ static gboolean
 same_facts(const MfDomain *a, const MfDomain *b)
 {
     return g_str_equal(a->name, b->name) && a->nosharepages == b->nosharepages &&
-           a->memory_kind == b->memory_kind && mf_policy_equal(a->policy, b->policy) &&
+           a->memory_kind == b->memory_kind && a->is_unread == b->is_unread &&
+           mf_policy_equal(a->policy, b->policy) &&
            g_strcmp0(a->policy_error, b->policy_error) == 0;
 }
 
@@ -82,6 +51,7 @@ copy_facts(MfDomain *to, const MfDomain *from)
     to->policy = mf_policy_copy(from->policy);
     g_free(to->policy_error);
     to->policy_error = g_strdup(from->policy_error);
+    to->is_unread = from->is_unread;
 }
 
 /* What only libvirt tells, and the hook leaves as it was.  TRUE when anything changed. */
@@ -141,7 +111,9 @@ mf_registry_update(MfRegistry *registry, const MfDomain *facts, MfSource source,
     }
     if (!same_facts(known->domain, facts)) {
         copy_facts(known->domain, facts);
-        /* Whoever changed the policy wants to see it tried now. */
+        /* Whoever changed the policy wants to see it tried now, and not what followed from the old
+         * one. */
+        known->set_due = MF_MODE_UNKNOWN;
         known->not_before_usec = 0;
         known->move_not_before_usec = 0;
         changed = TRUE;
@@ -240,14 +212,6 @@ mf_registry_get_n_domains(const MfRegistry *registry)
     return g_hash_table_size(registry->known);
 }
 
-gboolean
-mf_registry_is_asked(const MfRegistry *registry, const char *uuid)
-{
-    const Known *known = g_hash_table_lookup(registry->known, uuid);
-
-    return known && known->asked;
-}
-
 MfU64
 mf_registry_get_accounts_age_msec(const MfRegistry *registry, const char *uuid, gint64 now_usec)
 {
@@ -284,11 +248,13 @@ mf_registry_take_figures(MfRegistry *registry, const MfSnapshot *snapshot, gbool
         if (!known || known->added_usec > begun_usec) {
             continue;
         }
-        if (domain->pid != 0 && figures->pid != 0 && domain->pid != figures->pid) {
+        if (known->last_pid != 0 && figures->pid != 0 && known->last_pid != figures->pid) {
             begin_incarnation(registry, known);
         }
         if (figures->pid == 0) {
             known->accounts_usec = 0;
+        } else {
+            known->last_pid = figures->pid;
         }
         domain->pid = figures->pid;
         domain->zero_bytes = figures->zero_bytes;
@@ -327,38 +293,12 @@ mf_registry_next_doubtful(MfRegistry *registry, gint64 now_usec)
     return NULL;
 }
 
-void
-mf_registry_want_mode(MfRegistry *registry, const char *uuid, MfMode mode)
+gboolean
+mf_registry_is_reachable(const MfRegistry *registry, const char *uuid)
 {
-    Known *known = g_hash_table_lookup(registry->known, uuid);
+    const Known *known = g_hash_table_lookup(registry->known, uuid);
 
-    if (known) {
-        known->set_due = mode;
-    }
-}
-
-void
-mf_registry_want_query(MfRegistry *registry, const char *uuid)
-{
-    Known *known = g_hash_table_lookup(registry->known, uuid);
-
-    if (known) {
-        known->query_due = TRUE;
-    }
-}
-
-void
-mf_registry_forgive(MfRegistry *registry)
-{
-    GHashTableIter iter;
-    gpointer value = NULL;
-
-    g_hash_table_iter_init(&iter, registry->known);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        Known *known = value;
-
-        known->not_before_usec = 0;
-    }
+    return known && known->reachable;
 }
 
 gboolean
@@ -392,96 +332,9 @@ mf_registry_end_move(MfRegistry *registry, const char *uuid, guint serial, const
         return;
     }
     /* The group that it was to join has gone, most likely: there is another place then. */
-    known->move_not_before_usec = now_usec + RETRY_BUSY_USEC;
+    known->move_not_before_usec = now_usec + MF_RETRY_BUSY_USEC;
     if (!mf_error_is_gone(error)) {
         known->domain->group_error = g_strdup(error->message);
-        known->move_not_before_usec = now_usec + RETRY_FIRST_USEC;
+        known->move_not_before_usec = now_usec + MF_RETRY_FIRST_USEC;
     }
-}
-
-gboolean
-mf_registry_next_question(MfRegistry *registry, gint64 now_usec, MfQuestion *ret_question,
-                          guint *ret_serial)
-{
-    GHashTableIter iter;
-    gpointer value = NULL;
-
-    g_hash_table_iter_init(&iter, registry->known);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        Known *known = value;
-
-        if (known->asked || !known->reachable || now_usec < known->not_before_usec ||
-            !(known->probe_due || known->query_due || known->set_due != MF_MODE_UNKNOWN)) {
-            continue;
-        }
-        *ret_question = (MfQuestion){
-            .uuid = known->domain->uuid,
-            .probe = known->probe_due,
-            .caps = known->domain->caps,
-            .set = known->set_due,
-        };
-        *ret_serial = known->serial;
-        known->asked = TRUE;
-        known->asked_usec = now_usec;
-        known->query_due = FALSE;
-        known->set_due = MF_MODE_UNKNOWN;
-        return TRUE;
-    }
-    return FALSE;
-}
-
-/* Says when to ask again, and keeps what to tell. */
-static void
-note_failure(Known *known, const GError *error, gint64 now_usec)
-{
-    gint64 wait_usec = RETRY_FIRST_USEC;
-
-    g_clear_pointer(&known->domain->switch_error, g_free);
-    if (mf_error_is_gone(error) || mf_error_is_busy(error)) {
-        wait_usec = RETRY_BUSY_USEC;
-    } else {
-        known->domain->switch_error = g_strdup(error->message);
-        known->failures_count++;
-        wait_usec = MIN(RETRY_FIRST_USEC << MIN(known->failures_count - 1, 8), RETRY_LAST_USEC);
-    }
-    if (mf_error_is_unsupported(error)) {
-        wait_usec = RETRY_UNSUPPORTED_USEC;
-    }
-    known->not_before_usec = now_usec + wait_usec;
-}
-
-gboolean
-mf_registry_take_answer(MfRegistry *registry, guint serial, const MfAnswer *answer, gint64 now_usec)
-{
-    Known *known = g_hash_table_lookup(registry->known, answer->question.uuid);
-    const MfDomain *facts = answer->facts;
-    MfDomain *domain = known ? known->domain : NULL;
-    gboolean changed = FALSE;
-
-    if (!known || known->serial != serial) {
-        return FALSE;
-    }
-    known->asked = FALSE;
-    known->probe_due = (facts->caps & MF_CAP_PROBED) == 0;
-    changed = domain->caps != facts->caps || answer->question.set != MF_MODE_UNKNOWN;
-    domain->caps = facts->caps;
-    if (!answer->error) {
-        changed |= domain->mode != facts->mode;
-        domain->mode = facts->mode;
-        g_clear_pointer(&domain->blocks, g_ptr_array_unref);
-        domain->blocks = facts->blocks ? g_ptr_array_ref(facts->blocks) : NULL;
-    }
-    /* A QEMU without anything to ask is told by its capabilities, and is not a failure. */
-    if (answer->error &&
-        !(mf_error_is_unsupported(answer->error) && (facts->caps & MF_CAP_PROBED))) {
-        known->query_due = TRUE;
-        note_failure(known, answer->error, now_usec);
-    } else if (answer->set_error) {
-        note_failure(known, answer->set_error, now_usec);
-    } else {
-        g_clear_pointer(&domain->switch_error, g_free);
-        known->failures_count = 0;
-        known->not_before_usec = 0;
-    }
-    return changed;
 }

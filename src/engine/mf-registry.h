@@ -65,11 +65,18 @@ void mf_registry_take_figures(MfRegistry *registry, const MfSnapshot *snapshot,
  */
 const char *mf_registry_next_doubtful(MfRegistry *registry, gint64 now_usec);
 
+/* Whether libvirt has told of the domain. */
+gboolean mf_registry_is_reachable(const MfRegistry *registry, const char *uuid);
+
+/* Takes back every mode that was wanted set and has not been asked for: a plan is complete. */
+void mf_registry_want_nothing(MfRegistry *registry);
+
 /* Wants a mode set (the plan says so), or the mode asked for again (QEMU says that it changed). */
 void mf_registry_want_mode(MfRegistry *registry, const char *uuid, MfMode mode);
 void mf_registry_want_query(MfRegistry *registry, const char *uuid);
 
-/* Ends every wait after a failure: libvirt is there again. */
+/* libvirt is there again: ends every wait after a failure, and has each QEMU asked how it is, which
+ * it may have told while nobody listened. */
 void mf_registry_forgive(MfRegistry *registry);
 
 /* The domain is being moved to another group of the kernel's, until mf_registry_end_move() is told

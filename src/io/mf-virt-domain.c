@@ -69,6 +69,7 @@ domain_describe(virDomainPtr handle, GError **error)
     domxml = mf_domxml_parse(text, strlen(text), &problem);
     if (!domxml) {
         domain->policy_error = g_strdup(problem->message);
+        domain->is_unread = TRUE;
         return g_steal_pointer(&domain);
     }
     domain->nosharepages = domxml->nosharepages;
@@ -106,6 +107,7 @@ domain_unread(virDomainPtr handle, const GError *problem)
     virDomainGetUUIDString(handle, uuid);
     domain = mf_domain_new(uuid, virDomainGetName(handle));
     domain->policy_error = g_strdup(problem->message);
+    domain->is_unread = TRUE;
     return domain;
 }
 
@@ -151,12 +153,14 @@ virDomainPtr
 mf_virt_find_running(virConnectPtr connection, const char *uuid, GError **error)
 {
     g_autoptr(virDomain) handle = virDomainLookupByUUIDString(connection, uuid);
+    int is_active = handle ? virDomainIsActive(handle) : -1;
 
-    if (!handle) {
+    /* A connection that is cut says nothing of the domain. */
+    if (is_active < 0) {
         mf_virt_set_error(connection, error);
         return NULL;
     }
-    if (virDomainIsActive(handle) != 1) {
+    if (is_active == 0) {
         g_set_error(error, MF_ERROR, MF_ERROR_GONE, "domain \"%s\" is not running",
                     virDomainGetName(handle));
         return NULL;
@@ -208,6 +212,7 @@ mf_virt_set_policy(MfVirt *virt, const char *uuid, const MfPolicy *policy, GErro
     g_autoptr(virDomain) handle = NULL;
     g_autofree char *element = mf_policy_to_xml(policy);
     unsigned int flags = VIR_DOMAIN_AFFECT_LIVE;
+    int is_persistent = 0;
 
     if (!lease) {
         return FALSE;
@@ -216,11 +221,12 @@ mf_virt_set_policy(MfVirt *virt, const char *uuid, const MfPolicy *policy, GErro
     if (!handle) {
         return FALSE;
     }
-    if (virDomainIsPersistent(handle) == 1) {
+    is_persistent = virDomainIsPersistent(handle);
+    if (is_persistent == 1) {
         flags |= VIR_DOMAIN_AFFECT_CONFIG;
     }
-    if (virDomainSetMetadata(handle, VIR_DOMAIN_METADATA_ELEMENT, element, MF_POLICY_KEY,
-                             MF_POLICY_NS, flags) < 0) {
+    if (is_persistent < 0 || virDomainSetMetadata(handle, VIR_DOMAIN_METADATA_ELEMENT, element,
+                                                  MF_POLICY_KEY, MF_POLICY_NS, flags) < 0) {
         mf_virt_set_error(mf_virt_lease_get(lease), error);
         return FALSE;
     }

@@ -4,7 +4,9 @@
  * watch over how the process ends.
  *
  * A worker that is held up between what it reads of a domain and what it says of it is a matter of
- * luck.  Here the one that finds the file $HOLD_XML removes it, and waits for $HOLD_XML.go.
+ * luck.  Here the one that finds the file $HOLD_XML removes it, and waits for $HOLD_XML.go.  And
+ * who asks whether a domain runs, and finds the file $CUT_ACTIVE, removes it: its connection is
+ * cut.
  *
  * What really goes wrong, libcrypto's exit handler freeing what an opening uses, is a matter of
  * microseconds.  Here the opening takes $SLOW_LIBVIRT_MSEC longer, and exit handlers that run
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 static atomic_int openings_count;
+static _Atomic(virConnectPtr) cut;
 
 static void
 on_exit_handlers(void)
@@ -76,4 +79,25 @@ virDomainGetXMLDesc(virDomainPtr domain, unsigned int flags)
         }
     }
     return text;
+}
+
+int
+virDomainIsActive(virDomainPtr domain)
+{
+    int (*real)(virDomainPtr) = dlsym(RTLD_NEXT, "virDomainIsActive");
+    const char *sign = getenv("CUT_ACTIVE");
+
+    if (sign && unlink(sign) == 0) {
+        cut = virDomainGetConnect(domain);
+        return -1;
+    }
+    return real(domain);
+}
+
+int
+virConnectIsAlive(virConnectPtr connection)
+{
+    int (*real)(virConnectPtr) = dlsym(RTLD_NEXT, "virConnectIsAlive");
+
+    return connection == cut ? 0 : real(connection);
 }

@@ -102,15 +102,17 @@ def surroundings():
 def a_qemu_that_is_killed_while_it_un_merges(scene):
     """It is stopped first, so that the command is under way for certain when it dies."""
     alpha = scene.alpha
-    with scene.domains(victim=MERGING, other=MERGING):
+    alpha.daemon.configure(CONFIG + "[merge]\ndefault-group=shared\n")
+    alpha.daemon.reload()
+    with scene.domains(victim="merge='on'", other=MERGING):
         alpha.wait_mode("victim", "on")
         alpha.wait_mode("other", "on")
         alpha.wait_run("1")
         pid, other_pid = alpha.host.pid("victim"), alpha.host.pid("other")
         os.kill(pid, signal.SIGSTOP)
         # virsh would wait for the stopped one's monitor.
-        alpha.daemon.hook("started", "victim", alpha.find("victim")["uuid"],
-                          policy="<memfold:policy xmlns:memfold='urn:memfold:policy:1' merge='off' group='shared'/>")
+        alpha.daemon.configure(CONFIG)
+        alpha.daemon.reload()
         wait.until("the silence to be told", lambda: "switch-failed" in [
             code for code, *_ in alpha.find("victim")["reasons"]], 30, show=alpha.show)
         os.kill(pid, signal.SIGKILL)

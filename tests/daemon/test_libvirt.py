@@ -56,7 +56,8 @@ def held(own):
     """(a memfoldd of its own that is not started yet, what holds it)"""
     with tempfile.TemporaryDirectory(prefix="memfold-daemon-") as folder, bus.private() as environment:
         host = fakehost.FakeHost(folder)
-        slow = {**environment, **memfoldd.preload("slow-libvirt"), "SLOW_LIBVIRT_MSEC": "0", "HOLD_XML": f"{folder}/hold"}
+        slow = {**environment, **memfoldd.preload("slow-libvirt"), "SLOW_LIBVIRT_MSEC": "0", "HOLD_XML": f"{folder}/hold",
+                "CUT_ACTIVE": f"{folder}/cut"}
         with memfoldd.Memfoldd(slow, folder, host.root, own.uri) as daemon:
             yield daemon, Hold(f"{folder}/hold")
 
@@ -164,6 +165,37 @@ def a_look_that_began_before_takes_back_no_policy(context):
         tap.equal(daemon.domain("test")["merge"], "off", "merge when the first look is over")
         hold.let_go()
     set_metadata(own, "test", None)
+
+
+@tap.test
+def a_cut_connection_says_nothing_of_a_domain(context):
+    _daemon, own = context
+    with held(own) as (daemon, _hold):
+        daemon.start()
+        wait_names(daemon, "test")
+        cut = pathlib.Path(f"{daemon.folder}/cut")
+        cut.touch()
+        set_metadata(own, "test", "priority='77'")
+        wait.until("the cut", lambda: not cut.exists(), 20)
+        wait.until("the priority", lambda: daemon.domain("test")["priority"] == 77, 20)
+    set_metadata(own, "test", None)
+
+
+@tap.test
+def an_old_end_does_not_void_a_look_at_the_next_start(context):
+    _daemon, own = context
+    with held(own) as (daemon, hold):
+        daemon.start()
+        wait_names(daemon, "test")
+        connection = own.open()
+        hold.the_next()
+        three = connection.createXML(session.domain("three", UUID["three"]), 0)
+        hold.wait()
+        daemon.hook("stopped", "three", UUID["three"])
+        hold.let_go()
+        wait_names(daemon, "test", "three")
+        three.destroy()
+        connection.close()
 
 
 @tap.test

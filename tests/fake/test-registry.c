@@ -225,6 +225,44 @@ test_another_pid_is_another_qemu(Scene *scene, gconstpointer unused G_GNUC_UNUSE
     g_assert_cmpuint(serial, !=, stale_serial);
 }
 
+/* It was looked for between the two, when there was none. */
+static void
+test_no_pid_between_two(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    mf_registry_update(scene->registry, scene->facts, MF_SOURCE_LIBVIRT, 1 * SEC);
+    take(scene, 2 * SEC, 100, 5000, TRUE);
+    ask_and_answer(scene, 2 * SEC, MF_CAP_PROBED | MF_CAP_SET_MERGE, MF_MODE_OFF, NULL, NULL);
+    take(scene, 4 * SEC, 0, 0, FALSE);
+    take(scene, 6 * SEC, 100, 0, FALSE);
+    g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->mode, ==, MF_MODE_OFF);
+    assert_nothing_to_ask(scene, 6 * SEC);
+    take(scene, 8 * SEC, 0, 0, FALSE);
+    take(scene, 10 * SEC, 200, 0, FALSE);
+    g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->mode, ==, MF_MODE_UNKNOWN);
+    g_assert_true(
+        ask_and_answer(scene, 10 * SEC, MF_CAP_PROBED, MF_MODE_ON, NULL, NULL).probe);
+}
+
+static void
+test_an_old_wish_is_void(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    mf_registry_update(scene->registry, scene->facts, MF_SOURCE_LIBVIRT, 1 * SEC);
+    ask_and_answer(scene, 2 * SEC, MF_CAP_PROBED | MF_CAP_SET_MERGE, MF_MODE_OFF, NULL, NULL);
+    mf_registry_want_mode(scene->registry, UUID_A, MF_MODE_ON);
+    scene->facts->policy->merge = MF_MERGE_OFF;
+    mf_registry_update(scene->registry, scene->facts, MF_SOURCE_LIBVIRT, 3 * SEC);
+    assert_nothing_to_ask(scene, 3 * SEC);
+    mf_registry_want_mode(scene->registry, UUID_A, MF_MODE_ON);
+    mf_registry_want_nothing(scene->registry);
+    assert_nothing_to_ask(scene, 4 * SEC);
+    /* libvirt was away, and QEMU may have been told something else. */
+    mf_registry_forgive(scene->registry);
+    g_assert_false(ask_and_answer(scene, 5 * SEC, MF_CAP_PROBED | MF_CAP_SET_MERGE, MF_MODE_ON,
+                                  NULL, NULL)
+                       .probe);
+    g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->mode, ==, MF_MODE_ON);
+}
+
 static void
 test_accounts_have_an_age(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -304,6 +342,8 @@ main(int argc, char **argv)
         test_a_refused_switch_waits_until_the_policy_changes);
     add("nothing-to-ask-with", test_nothing_to_ask_with);
     add("another-pid-is-another-qemu", test_another_pid_is_another_qemu);
+    add("no-pid-between-two", test_no_pid_between_two);
+    add("an-old-wish-is-void", test_an_old_wish_is_void);
     add("accounts-have-an-age", test_accounts_have_an_age);
     add("figures-from-before", test_figures_from_before);
     add("hardware-is-libvirts", test_hardware_is_libvirts);

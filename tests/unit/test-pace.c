@@ -330,6 +330,14 @@ test_wakes(Model *model, gconstpointer unused G_GNUC_UNUSED)
     tick(model);
     g_assert_cmpint(pace_reason(model)->code, ==, MF_REASON_BOOST);
     g_assert_nonnull(strstr(pace_reason(model)->text, "grown by 272.0 MiB"));
+    run_to_rest(model, 30);
+
+    /* Growth of what is left when something was given back, if only for a tick */
+    first->resident_bytes.value -= 512 << 20;
+    tick(model);
+    first->resident_bytes.value += 272 << 20;
+    tick(model);
+    g_assert_nonnull(strstr(pace_reason(model)->text, "grown by 272.0 MiB"));
     first->resident_bytes = MF_U64_ABSENT;
     run_to_rest(model, 30);
     first->resident_bytes = MF_U64(G_GUINT64_CONSTANT(1) << 31);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the two halves of the registry share: mf-registry.c knows the domains, mf-registry-ask.c
+ * what their QEMUs are to be asked.
+ */
+#pragma once
+
+#include "mf-registry.h"
+
+#define MF_RETRY_FIRST_USEC (5 * G_USEC_PER_SEC)
+#define MF_RETRY_BUSY_USEC  (1 * G_USEC_PER_SEC)
+
+typedef struct {
+    MfDomain *domain;
+    guint serial; /* of this incarnation */
+    gint64 added_usec;
+    gint64 accounts_usec; /* when smaps told; 0: not yet */
+    gboolean reachable;   /* libvirt has told of it, so that its monitor may be used */
+    gint64 doubt_usec;    /* since when, while it has not */
+    gint64 last_pid;      /* of the QEMU that was asked; between two, the domain has none */
+
+    gboolean asked;
+    gint64 asked_usec;
+    gboolean probe_due;
+    gboolean query_due;
+    MfMode set_due; /* UNKNOWN: none */
+    gint64 not_before_usec;
+    guint failures_count;
+
+    gboolean moving; /* to another group of the kernel's */
+    gint64 move_not_before_usec;
+    gint64 moved_usec; /* the last move's end: an older look at its group is void */
+} Known;
+
+struct _MfRegistry {
+    GHashTable *known; /* uuid -> Known */
+    guint last_serial;
+};
