@@ -23,6 +23,7 @@ MERGING = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="on" group
 # No tick comes by itself while a test looks.
 SLOW = "[daemon]\ntick-msec=60000\n"
 KSMTUNED = 99
+PLANS_MAX = 4  # at a time
 KSMD = 20
 
 
@@ -146,6 +147,29 @@ def unmanaged_it_says_why_it_does_nothing(context):
     tap.equal((plan(daemon)["actions"], host_codes(plan(daemon))), ([], ["unmanaged", "ksm-off"]),
               "actions and reasons")
     tap.equal(host.get("run"), "0", "run")
+
+
+@tap.test
+def plans_that_wait_are_few(_context):
+    """Nobody may have memfoldd wait with as many threads as he likes."""
+    with tempfile.TemporaryDirectory(prefix="memfold-daemon-") as folder, bus.private() as environment:
+        host = fakehost.FakeHost(folder)
+        uri = session.write_node(f"{folder}/node.xml", session.domain("vm1", UUID, MERGING))
+        late = pathlib.Path(folder, "late")
+        slow = {**environment, **memfoldd.preload("slow-meminfo"), "SLOW_MEMINFO": str(late)}
+        with memfoldd.Memfoldd(slow, folder, host.root, uri) as daemon, contextlib.ExitStack() as stack:
+            daemon.configure(SLOW)
+            daemon.start()
+            late.touch()
+            plans = [stack.enter_context(subprocess.Popen([MEMFOLD, "plan"], env=environment, text=True,
+                                                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+                     for _ in range(PLANS_MAX + 3)]
+            wait.until("three to be refused", lambda: sum(one.poll() is not None for one in plans) == 3, 20)
+            late.unlink()
+            for one in plans:
+                _, said = one.communicate(timeout=30)
+                tap.check(one.returncode == 0 or "other plans are being made" in said, f"{one.returncode}: {said}")
+            tap.equal(sum(one.returncode == 0 for one in plans), PLANS_MAX, "plans that were made")
 
 
 if __name__ == "__main__":
