@@ -88,7 +88,7 @@ class Runner:
         if self._options.kasan:
             memory = (memory * KASAN_MEMORY_NUM // KASAN_MEMORY_DEN // BLOCK_MIB + 2) * BLOCK_MIB
             timeout *= KASAN_TIME
-        return dataclasses.replace(spec, memory=memory, timeout=timeout, knobs=tuple(self._options.knob))
+        return dataclasses.replace(spec, memory=memory, timeout=timeout, knobs=(*spec.knobs, *self._options.knob))
 
     def _boot(self, test):
         """The test's cases, as its machine gave them."""

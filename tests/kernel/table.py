@@ -9,6 +9,7 @@ colon. Keys:
   icount=yes      its clock counts instructions: one processor, and slow
   swap=yes        the zram and the disk are swap areas already when the program starts
   cmdline=A,B     more words for the kernel's command line
+  knobs=A=1,B=2   what is written to files of KSM before it starts
   needs=P,Q       paths without which the test is skipped
   program=NAME    when it is not the test's name
   args=A,B        the program's arguments
@@ -32,7 +33,7 @@ TIERS_USUAL = ("stock", "patched", "kasan", "long")
 TIERS = (*TIERS_USUAL, "cost")
 LONG_TIMEOUT_SEC = 1200
 _NUMBERS = ("memory", "cpus", "nodes", "zram", "disk", "timeout")
-_WORDS = ("cmdline", "needs")
+_WORDS = ("cmdline", "needs", "knobs")
 _OWN = re.compile(r"^\W*harness:[ \t]*(.*)$", re.MULTILINE)
 
 
