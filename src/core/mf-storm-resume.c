@@ -249,12 +249,25 @@ mf_storm_begin_check(MfStorm *storm, const char *uuid, gint64 now_usec)
 {
     MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
 
-    if (victim == NULL || !victim->suspended || victim->calling.busy) {
+    if (victim == NULL) {
+        return FALSE;
+    }
+    /* What is under way may be the pause that somebody has ended already. */
+    victim->missed = victim->calling.busy;
+    if (!victim->suspended || victim->calling.busy) {
         return FALSE;
     }
     victim->calling.busy = TRUE;
     victim->calling.busy_usec = now_usec;
     return TRUE;
+}
+
+gboolean
+mf_storm_missed_check(const MfStorm *storm, const char *uuid)
+{
+    const MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
+
+    return victim != NULL && victim->missed && victim->suspended && !victim->calling.busy;
 }
 
 void

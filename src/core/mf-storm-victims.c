@@ -83,6 +83,7 @@ mf_storm_act(MfPlan *plan, const MfCandidate *candidate, MfActionKind kind, guin
     errand->busy = TRUE;
     errand->busy_usec = now_usec;
     candidate->victim->pausing |= kind == MF_ACTION_SUSPEND;
+    candidate->victim->missed &= kind == MF_ACTION_RECLAIM; /* that was told before this call */
     mf_verdict_tell_first(candidate->verdict, mf_reason_copy(reason));
     mf_plan_add_relief(plan, kind, candidate->domain, bytes, reason);
 }

@@ -36,6 +36,7 @@ typedef struct {
     MfErrand swapping; /* MF_ACTION_RECLAIM, which needs no libvirt */
     MfErrand calling;  /* the others, which do */
     gboolean pausing;  /* that is MF_ACTION_SUSPEND */
+    gboolean missed;   /* a check was wanted while a call was under way */
     MfU64 last_cow_breaks_count;
     gboolean has_baseline;   /* the next two have been noted */
     MfU64 cow_breaks_count;  /* before the storm, or now while there is none */
@@ -125,6 +126,9 @@ void mf_storm_owe(MfStorm *storm, const char *uuid, gboolean suspended, const Mf
  * looked at now: that counts as under way until mf_storm_checked(), which is told whether it runs.
  */
 gboolean mf_storm_begin_check(MfStorm *storm, const char *uuid, gint64 now_usec);
+
+/* Whether such a look was wanted while a call was under way, and is due now that it has ended. */
+gboolean mf_storm_missed_check(const MfStorm *storm, const char *uuid);
 void mf_storm_checked(MfStorm *storm, const char *uuid, gboolean runs, gint64 now_usec);
 
 /* The domain has gone, and what it owes with it; one that owes nothing is forgotten as soon as no

@@ -21,6 +21,7 @@ struct _MfHookd {
     GSocketService *service;
     char *path;
     MfEngine *engine;
+    GHashTable *judged; /* set of Client whose start is being judged */
     guint connections_count;
     gboolean crowd_warned;
 };
@@ -35,6 +36,7 @@ typedef struct {
     MfDomain *facts;
     gboolean admitted; /* of a prepare: the start was judged, or nobody could */
     gboolean refused;  /* the answer is that it must not start */
+    gboolean ended;    /* the domain's end was told while its start was judged */
     gboolean answered;
     gsize used_bytes;
     char text[MF_HOOK_MAX_BYTES];
@@ -49,6 +51,7 @@ hookd_unref(MfHookd *hookd)
     if (g_atomic_ref_count_dec(&hookd->refs)) {
         g_free(hookd->path);
         mf_engine_unref(hookd->engine);
+        g_hash_table_unref(hookd->judged);
         g_free(hookd);
     }
 }
@@ -175,6 +178,13 @@ on_admitted(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
     g_autoptr(Client) client = data;
     g_autofree char *refusal = NULL;
 
+    g_hash_table_remove(client->hookd->judged, client);
+    if (client->ended) {
+        /* Nothing more comes of that start, to end what it would be given now. */
+        client->admitted = TRUE;
+        answer(client, NULL);
+        return;
+    }
     /* Whoever was answered already can't be told any more, and starts or not by that answer. */
     if (!client->answered && !mf_engine_admit_finish(result, &refusal)) {
         client->refused = TRUE;
@@ -229,6 +239,21 @@ on_prepare_late(gpointer data)
 }
 
 static void
+domain_stopped(MfHookd *hookd, const char *uuid)
+{
+    GHashTableIter iter;
+    gpointer key = NULL;
+
+    g_hash_table_iter_init(&iter, hookd->judged);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        Client *client = key;
+
+        client->ended |= strcmp(client->facts->uuid, uuid) == 0;
+    }
+    mf_engine_domain_stopped(hookd->engine, uuid);
+}
+
+static void
 handle(Client *client, gsize length_bytes)
 {
     MfEngine *engine = client->hookd->engine;
@@ -248,13 +273,14 @@ handle(Client *client, gsize length_bytes)
         break;
     case MF_HOOK_PREPARE:
         client->answer_id = g_timeout_add(ANSWER_MAX_MSEC, on_prepare_late, client);
+        g_hash_table_add(client->hookd->judged, client);
         mf_engine_admit(engine, facts, on_admitted, client_ref(client));
         return;
     case MF_HOOK_STARTED:
         mf_engine_domain_started(engine, facts);
         break;
     case MF_HOOK_STOPPED:
-        mf_engine_domain_stopped(engine, facts->uuid);
+        domain_stopped(client->hookd, facts->uuid);
         break;
     case MF_HOOK_OTHER:
         break;
@@ -360,6 +386,7 @@ mf_hookd_new(const char *path, MfEngine *engine, GError **error)
 
     g_atomic_ref_count_init(&hookd->refs);
     hookd->engine = mf_engine_ref(engine);
+    hookd->judged = g_hash_table_new(NULL, NULL);
     hookd->service = g_socket_service_new();
     if (strlen(path) > room_bytes) {
         g_set_error(error, MF_ERROR, MF_ERROR_INVALID, "%s: too long for a socket's path", path);

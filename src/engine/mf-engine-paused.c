@@ -54,6 +54,7 @@ on_checked(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gp
         return;
     }
     mf_storm_checked(&engine->memory->storm, check->uuid, runs, g_get_monotonic_time());
+    mf_engine_paused_check_missed(engine, check->uuid);
     domain = mf_registry_find(engine->registry, check->uuid);
     if (domain) {
         g_autofree char *subject = g_strdup_printf("%s/paused", check->uuid);
@@ -85,6 +86,14 @@ mf_engine_paused_check(MfEngine *engine, const char *uuid)
     task = g_task_new(NULL, NULL, on_checked, NULL);
     g_task_set_task_data(task, check, check_free);
     mf_workers_run(engine->relief_calls, task, check_thread);
+}
+
+void
+mf_engine_paused_check_missed(MfEngine *engine, const char *uuid)
+{
+    if (mf_storm_missed_check(&engine->memory->storm, uuid)) {
+        mf_engine_paused_check(engine, uuid);
+    }
 }
 
 void

@@ -130,8 +130,10 @@ void mf_engine_balloons_look(MfEngine *engine);
 void mf_engine_balloons_renew(MfEngine *engine);
 
 /* mf-engine-paused.c: memfold has the domain paused, and somebody else may have had it go on; the
- * second is for all of them, after libvirt was away. */
+ * second is for when a call has ended, which one may have come too early for; the third for all of
+ * them, after libvirt was away. */
 void mf_engine_paused_check(MfEngine *engine, const char *uuid);
+void mf_engine_paused_check_missed(MfEngine *engine, const char *uuid);
 void mf_engine_paused_check_all(MfEngine *engine);
 
 void mf_engine_domains_start(MfEngine *engine);

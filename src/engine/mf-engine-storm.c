@@ -138,6 +138,7 @@ on_relieved(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED g
         mf_storm_set_balloon(&engine->memory->storm, relief->domain->uuid, &relief->balloon,
                              now_usec);
     }
+    mf_engine_paused_check_missed(engine, relief->domain->uuid);
     mf_engine_note_changed(engine);
 }
 
@@ -253,17 +254,21 @@ mf_engine_storm_adopt(MfEngine *engine)
     }
 }
 
-/* Where a paused domain goes on after a migration, nobody knows that it is owed a resumption. */
+/* Where a paused domain goes on after a migration, nobody knows that it is owed a resumption.  What
+ * is written down also holds while the pause is carried out. */
 static void
 warn_of_paused(MfEngine *engine, const char *uuid)
 {
     const MfVictim *victim = g_hash_table_lookup(engine->memory->storm.victims, uuid);
     const MfDomain *domain = mf_registry_find(engine->registry, uuid);
+    MfDebt debt = {0};
 
-    if (victim && victim->suspended && domain) {
-        g_warning("domain \"%s\": it has gone while memfold had it paused; if it was migrated or "
-                  "saved, it stays paused where it comes up: virsh resume %s there",
-                  domain->name, domain->name);
+    mf_owed_get(engine->owed, uuid, &debt);
+    if (victim && debt.suspended && domain) {
+        g_warning("domain \"%s\": it has gone while memfold %s; if it was migrated or saved, it %s "
+                  "paused where it comes up: virsh resume %s there",
+                  domain->name, victim->suspended ? "had it paused" : "was pausing it",
+                  victim->suspended ? "stays" : "may stay", domain->name);
     }
 }
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A connection that is cut when libvirtd has done what it was asked and before it says so, for
- * LD_PRELOAD.
+ * What libvirtd has done, and its answer is lost or late, for LD_PRELOAD.
  *
- * The next pause, or wish of a balloon, after the file $LOST_ANSWER was made is done, and fails.
+ * The next pause, or wish of a balloon, after the file $LOST_ANSWER was made is done, and fails, as
+ * if the connection had been cut.  A pause is done, and takes as long as the file $LATE_ANSWER is
+ * there.
  */
 #include <dlfcn.h>
 #include <libvirt/libvirt.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 static virConnectPtr cut; /* its connection from then on */
@@ -16,7 +18,9 @@ static virConnectPtr cut; /* its connection from then on */
 static int
 is_lost(virDomainPtr domain)
 {
-    if (unlink(getenv("LOST_ANSWER")) != 0) {
+    const char *sign = getenv("LOST_ANSWER");
+
+    if (sign == NULL || unlink(sign) != 0) {
         return 0;
     }
     cut = virDomainGetConnect(domain);
@@ -27,7 +31,13 @@ int
 virDomainSuspend(virDomainPtr domain)
 {
     int (*real)(virDomainPtr) = dlsym(RTLD_NEXT, "virDomainSuspend");
+    const char *late = getenv("LATE_ANSWER");
+    const struct timespec pause = {0, 10000000};
     int status = real(domain);
+
+    while (late != NULL && access(late, F_OK) == 0) {
+        nanosleep(&pause, NULL);
+    }
 
     return is_lost(domain) ? -1 : status;
 }

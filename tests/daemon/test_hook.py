@@ -141,7 +141,8 @@ def a_daemon_that_never_answers_is_left():
 
     with listening(hang) as daemon:
         tap.check("did not answer in time" in in_budget(daemon.path), "stderr")
-        tap.equal(len(daemon.received), 3, "messages")
+        # One that had no CPU for all of its budget has told nothing.
+        tap.check(1 <= len(daemon.received) <= 3, f"messages: {daemon.received}")
 
 
 @tap.test

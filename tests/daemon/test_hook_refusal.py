@@ -176,23 +176,35 @@ def a_configuration_that_is_wrong_asks_for_nothing():
         tap.check("memfold.conf" in stderr and "can't be read either" in stderr, stderr)
 
 
+def interrupted(config, number):
+    """(exit code, stdout, stderr) of a hook that gets a signal while it waits for its answer; None when it has run out
+    of its budget, and ended, before it asked."""
+    with listening(hang) as daemon:
+        with subprocess.Popen(command(daemon.path, config, "prepare"), stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as hook:
+            with contextlib.suppress(BrokenPipeError):
+                hook.stdin.write(domain_xml())
+                hook.stdin.close()
+            hook.stdin = None
+            wait.until("its message, or its end", lambda: daemon.received or hook.poll() is not None, 10,
+                       interval_sec=0.002)
+            told = bool(daemon.received)
+            hook.send_signal(number)
+            stdout, stderr = hook.communicate(timeout=30)
+            return (hook.returncode, stdout, stderr) if told else None
+
+
 @tap.test
 def time_and_crashes_end_it_as_configured():
     """The handler, which no longer can read anything, goes by what was read before."""
     for number in (signal.SIGALRM, signal.SIGSEGV, signal.SIGABRT):
         for text, wanted in ((CLOSED, 1), ("", 0)):
-            with listening(hang) as daemon, configured(text) as config:
-                with subprocess.Popen(command(daemon.path, config, "prepare"), stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE) as hook:
-                    hook.stdin.write(domain_xml())
-                    hook.stdin.close()
-                    hook.stdin = None
-                    wait.until("its message", lambda d=daemon: d.received, 10, interval_sec=0.002)
-                    hook.send_signal(number)
-                    stdout, stderr = hook.communicate(timeout=30)
-                tap.equal((hook.returncode, stdout), (wanted, b""), f"{number.name} with {text!r} ({stderr!r})")
-                tap.check((b"is not started" in stderr) == (wanted == 1), f"{number.name}: {stderr!r}")
-                tap.equal(stderr.count(b"\n"), 1, f"lines of {stderr!r}")
+            with configured(text) as config:
+                code, stdout, stderr = wait.until("one that has sent its message before it ends",
+                                                  lambda n=number, c=config: interrupted(c, n), 60)
+            tap.equal((code, stdout), (wanted, b""), f"{number.name} with {text!r} ({stderr!r})")
+            tap.check((b"is not started" in stderr) == (wanted == 1), f"{number.name}: {stderr!r}")
+            tap.equal(stderr.count(b"\n"), 1, f"lines of {stderr!r}")
 
 
 if __name__ == "__main__":

@@ -73,9 +73,8 @@ def the_answer_is_one_line(context):
 def a_domain_is_known_as_soon_as_the_hook_tells_of_it(context):
     daemon, host = context
     host.add_qemu(4712, "vm2", NEW, ksm_kib=400, saved_kib=200)
-    daemon.hook("started", "vm2", NEW.upper(), policy=MERGING)
-    tap.equal(daemon.domain("vm2")["uuid"], NEW, "uuid")
-    wait.until("its figures", lambda: daemon.domain("vm2").get("saved_bytes") == 200 * 1024, 20)
+    tap.equal(daemon.known_by_hook("vm2", NEW.upper(), policy=MERGING).get("uuid"), NEW, "uuid")
+    wait.until("its figures", lambda: daemon.known_by_hook("vm2", NEW, policy=MERGING).get("saved_bytes") == 200 * 1024, 20)
     daemon.hook("stopped", "vm2", NEW)
     tap.check("vm2" not in daemon.describe()[2], "vm2 is still there after it stopped")
 

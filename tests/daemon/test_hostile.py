@@ -131,6 +131,21 @@ def traced(scene):
     return pathlib.Path(scene.trace).read_text(encoding="utf-8", errors="replace")
 
 
+def whole_calls(text):
+    """The trace's lines, with a call that another thread's came between made one again."""
+    begun, lines = {}, []
+    for line in text.splitlines():
+        pid, _, call = line.partition(" ")
+        call = call.lstrip()
+        if call.endswith(" <unfinished ...>"):
+            begun[pid] = call.removesuffix(" <unfinished ...>")
+        elif resumed := re.match(r"<\.\.\. \w+ resumed>", call):
+            lines.append(f"{pid} {begun.pop(pid, '')}{call[resumed.end():]}")
+        else:
+            lines.append(line)
+    return lines
+
+
 def unprintable(text):
     return sorted({f"U+{ord(c):04X}" for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn", "Co")})
 
@@ -202,7 +217,7 @@ def only_its_own_files_and_the_knobs_are_written(scene):
     root, runtime = scene.host.root, scene.daemon.runtime
     allowed = re.compile(rf"{re.escape(root)}/sys/kernel/mm/ksm/[a-z_]+|{re.escape(runtime)}(/[.a-z]+)?|/dev/null|/memfd:.*")
     written, seen = set(), 0
-    for line in traced(scene).splitlines():
+    for line in whole_calls(traced(scene)):
         found = re.search(r"^\d+\s+(\w+)\((.*)\)\s+= (\d+)(<.*>)?$", line)
         if not found or (found[1].startswith("open") and not re.search(r"O_(WRONLY|RDWR|CREAT|TRUNC)", found[2])):
             continue

@@ -138,8 +138,8 @@ def another_qemu_counts_anew(scene):
 @tap.test
 def a_domain_that_went_is_kept(scene):
     scene.qemu(OTHER_PID, 300, 0, 0, "vm2", OTHER)
-    scene.daemon.hook("started", "vm2", OTHER, policy=MERGING)
-    scene.until("vm2", lambda: scene.of("vm2").get("saved_bytes") == 300 * KIB)
+    scene.until("vm2", lambda: scene.daemon.known_by_hook("vm2", OTHER, policy=MERGING) and
+                scene.of("vm2").get("saved_bytes") == 300 * KIB)
     scene.daemon.hook("stopped", "vm2", OTHER)
     scene.host.remove_process(OTHER_PID)
     scene.until("vm2 to be gone", lambda: scene.of("vm2").get("gone"))
@@ -159,11 +159,11 @@ def groups_are_summed_up_by_policy_where_the_kernel_has_none(scene):
 
 @tap.test
 def groups_are_the_kernels_where_it_has_them(scene):
+    # vm1 is of the group "shared", which is the kernel's 0: memfoldd moves it there, as soon as there are groups.
+    scene.host.write(f"proc/{NEXT_PID}/ksm_group", "7\n")
     for number, values in ((0, (5, 50, 2)), (7, (10, 90, 1))):
         for name, value in zip(("pages_shared", "pages_sharing", "members"), values):
             scene.host.set(f"groups/{number}/{name}", value)
-    # vm1 is of the group "shared", which is the kernel's 0: memfoldd moves it there.
-    scene.host.write(f"proc/{NEXT_PID}/ksm_group", "7\n")
     scene.until("the kernel's groups, and vm1 in its own", lambda: scene.daemon.describe()[0]["groups"] ==
                 [{"group_number": 0, "members_count": 2, "pages_shared_pages": 5, "pages_sharing_pages": 50,
                   "saved_bytes": 50 * 4096, "domains": ["vm1"]},

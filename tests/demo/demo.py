@@ -246,9 +246,10 @@ def perform(demo):
         if not os.path.exists(RUNTIME):
             folders.append(RUNTIME)
             stack.callback(shutil.rmtree, RUNTIME, ignore_errors=True)
-        note = {"folders": folders, "knobs": demo.before}
+        note = {"folders": folders, "knobs": demo.before, "khugepaged_msec": ksm.khugepaged_msec()}
         kept.write(pids=[], kept=False, **note)
         stack.callback(kept.forget)
+        stack.enter_context(ksm.without_khugepaged())
         demo.daemon = stack.enter_context(
             memfold.Memfold(surroundings.work, scene.CONFIG, RUNTIME))
         note["pids"] = demo.daemon.pids

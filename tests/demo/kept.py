@@ -18,8 +18,8 @@ LOCK = "/run/lock/memfold-demo.lock"
 
 
 def write(**known):
-    """Notes what is to be taken down: pids (memfoldd, its bus), folders, knobs as they were, and
-    whether it is kept on purpose."""
+    """Notes what is to be taken down: pids (memfoldd, its bus), folders, knobs and
+    khugepaged as they were, and whether it is kept on purpose."""
     with open(f"{NOTE}.new", "w", encoding="ascii") as file:
         json.dump(known, file)
     os.replace(f"{NOTE}.new", NOTE)
@@ -88,6 +88,7 @@ def take_down(note, prefix):
         same = ksm.knobs() == note["knobs"]
         if not same:
             ksm.restore(note["knobs"])
+        ksm.set_khugepaged(note["khugepaged_msec"])
     for folder in note["folders"]:
         shutil.rmtree(folder, ignore_errors=True)
     forget()

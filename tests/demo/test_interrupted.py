@@ -26,7 +26,7 @@ MERGING = "ksmd merges"
 
 def knobs():
     with ksm.lock():
-        return ksm.knobs()
+        return {**ksm.knobs(), "khugepaged": ksm.khugepaged_msec()}
 
 
 def begin():

@@ -87,25 +87,35 @@ def lock(deadline_sec=600.0, waiting=None):
         yield
 
 
-@contextlib.contextmanager
-def _without_khugepaged():
+def khugepaged_msec():
+    """How long khugepaged sleeps; None: this kernel has none."""
     if not os.path.exists(KHUGEPAGED_SLEEP):
+        return None
+    with open(KHUGEPAGED_SLEEP, encoding="ascii") as file:
+        return int(file.read())
+
+
+def set_khugepaged(sleep_msec):
+    if sleep_msec is not None:
+        with open(KHUGEPAGED_SLEEP, "w", encoding="ascii") as file:
+            file.write(str(sleep_msec))
+
+
+@contextlib.contextmanager
+def without_khugepaged():
+    """Has it sleep. Who may be killed meanwhile makes a note of khugepaged_msec() first."""
+    before = khugepaged_msec()
+    set_khugepaged(HOUR_MSEC if before is not None else None)
+    try:
         yield
-        return
-    with open(KHUGEPAGED_SLEEP, "r+", encoding="ascii") as file:
-        before = file.read()
-        file.write(str(HOUR_MSEC))
-        file.flush()
-        try:
-            yield
-        finally:
-            file.write(before)
+    finally:
+        set_khugepaged(before)
 
 
 @contextlib.contextmanager
 def borrowed(**settings):
     """Holds the lock, sets knobs, and puts all knobs back at the end. Yields what they were."""
-    with lock(), _without_khugepaged():
+    with lock(), without_khugepaged():
         saved = knobs()
         try:
             set_knobs(**settings)

@@ -80,7 +80,9 @@ class Libvirtd:
         return True
 
     def freeze(self):
+        """Stops it where it is; returns when all of it stands."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
 
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)

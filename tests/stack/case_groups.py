@@ -67,7 +67,7 @@ def no_window_while_nobody_looks(scene):
     scene.destroy("a1", "b1")
     scene.set_knobs(run=0)
     scene.start()
-    tap.equal(scene.knob("group_default"), "isolated", "whom newcomers merge with")
+    wait.until("newcomers to merge with nobody", lambda: scene.knob("group_default") == "isolated", 60)
     scene.host.run("killall -STOP memfoldd")
     scene.set_knobs(**FAST)
     for name in TENANTS:

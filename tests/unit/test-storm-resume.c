@@ -190,6 +190,63 @@ test_somebody_else_resumes(Three *three, gconstpointer unused G_GNUC_UNUSED)
     g_assert_nonnull(scene_action(scene, MF_ACTION_RESUME, three->middle));
 }
 
+/* Low is to be paused. */
+static void
+begin_pause(Three *three)
+{
+    three->scene.config->storm_suspend = TRUE;
+    three->scene.host->mem_available_bytes = MF_U64(100 * MIB);
+    storm(three, 100);
+    g_assert_nonnull(scene_action(&three->scene, MF_ACTION_SUSPEND, three->low));
+}
+
+/* virsh resume before memfold has its answer about the pause: that is looked at after it. */
+static void
+test_somebody_else_resumes_at_once(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+    MfStorm *guard = &scene->memory->storm;
+    const char *uuid = three->low->uuid;
+
+    begin_pause(three);
+    g_assert_false(mf_storm_missed_check(guard, "of nobody"));
+    g_assert_false(mf_storm_begin_check(guard, uuid, scene->snapshot->taken_usec));
+    g_assert_false(mf_storm_missed_check(guard, uuid));
+    scene_done(scene, MF_ACTION_SUSPEND, three->low, TRUE);
+    g_assert_true(mf_storm_missed_check(guard, uuid));
+
+    /* Once is enough; what is told while it is looked at wants another look. */
+    g_assert_true(mf_storm_begin_check(guard, uuid, scene->snapshot->taken_usec));
+    mf_storm_checked(guard, uuid, FALSE, scene->snapshot->taken_usec);
+    g_assert_false(mf_storm_missed_check(guard, uuid));
+    g_assert_true(mf_storm_begin_check(guard, uuid, scene->snapshot->taken_usec));
+    g_assert_false(mf_storm_begin_check(guard, uuid, scene->snapshot->taken_usec));
+    mf_storm_checked(guard, uuid, FALSE, scene->snapshot->taken_usec);
+    g_assert_true(mf_storm_missed_check(guard, uuid));
+    g_assert_true(mf_storm_begin_check(guard, uuid, scene->snapshot->taken_usec));
+    mf_storm_checked(guard, uuid, TRUE, scene->snapshot->taken_usec);
+    g_assert_false(mf_storm_missed_check(guard, uuid));
+}
+
+/* A pause that failed leaves nothing to look at, and what was told then is not of the next one. */
+static void
+test_a_pause_that_fails_is_not_looked_at(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+    MfStorm *guard = &scene->memory->storm;
+    const char *uuid = three->low->uuid;
+
+    begin_pause(three);
+    g_assert_false(mf_storm_begin_check(guard, uuid, scene->snapshot->taken_usec));
+    scene_done(scene, MF_ACTION_SUSPEND, three->low, FALSE);
+    g_assert_false(mf_storm_missed_check(guard, uuid));
+    scene_write(scene, three->low, 100);
+    scene_tick(scene, 2 * G_USEC_PER_SEC);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_SUSPEND, three->low));
+    scene_done(scene, MF_ACTION_SUSPEND, three->low, TRUE);
+    g_assert_false(mf_storm_missed_check(guard, uuid));
+}
+
 static void
 test_nobody_goes_on_into_the_unknown(Three *three, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -213,6 +270,8 @@ main(int argc, char **argv)
     THREE("fails", test_who_fails_to_go_on_gives_up_its_turn);
     THREE("fails-told", test_who_waits_is_told_beside_who_fails);
     THREE("others", test_somebody_else_resumes);
+    THREE("others-at-once", test_somebody_else_resumes_at_once);
+    THREE("others-fails", test_a_pause_that_fails_is_not_looked_at);
     THREE("unknown", test_nobody_goes_on_into_the_unknown);
     return g_test_run();
 }
