@@ -33,13 +33,13 @@ on_planned(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
 gboolean
 mf_plan_call(G_GNUC_UNUSED MfBusHost *host, GDBusMethodInvocation *invocation, gpointer user_data)
 {
-    g_autoptr(GError) busy = NULL;
     Call *call = NULL;
 
     if (plans_count >= PLANS_MAX) {
-        busy =
+        g_autoptr(GError) busy =
             g_error_new(MF_ERROR, MF_ERROR_BUSY,
                         "%d other plans are being made; try again when one has ended", PLANS_MAX);
+
         mf_reply_error(invocation, busy);
         return TRUE;
     }

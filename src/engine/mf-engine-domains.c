@@ -415,6 +415,15 @@ mf_engine_find(const MfEngine *engine, const char *name_or_uuid)
 }
 
 void
+mf_engine_domains_look_up(MfEngine *engine, const char *uuid)
+{
+    /* While libvirt is away, the list that is made when it is back tells. */
+    if (mf_engine_is_connected(engine)) {
+        lookup_begin(engine, uuid);
+    }
+}
+
+void
 mf_engine_domain_started(MfEngine *engine, const MfDomain *facts)
 {
     Pending *pending =
@@ -443,18 +452,9 @@ mf_engine_domain_stopped(MfEngine *engine, const char *uuid)
                                engine->newer_than_list;
 
         domain_stopped(engine, uuid);
-        if (is_doubtful && mf_virt_is_connected(engine->virt)) {
-            lookup_begin(engine, uuid);
+        if (is_doubtful) {
+            mf_engine_domains_look_up(engine, uuid);
         }
-    }
-}
-
-void
-mf_engine_domains_look_up(MfEngine *engine, const char *uuid)
-{
-    /* While libvirt is away, the list that is made when it is back tells. */
-    if (mf_engine_is_connected(engine)) {
-        lookup_begin(engine, uuid);
     }
 }
 

@@ -17,10 +17,10 @@ PROGRAM = pathlib.Path(__file__).resolve().parent / "fake_memfoldd.py"
 
 
 @contextlib.contextmanager
-def running(environment, scenario, command=(sys.executable, PROGRAM), **options):
+def running(environment, scenario):
     """With the answers of a scenario (see fake_memfoldd.py) until the end of the block; gives its process."""
-    with subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          **options) as fake:
+    with subprocess.Popen([sys.executable, PROGRAM], env=environment, text=True, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as fake:
         try:
             fake.stdin.write(json.dumps(scenario))
             fake.stdin.close()

@@ -6,33 +6,22 @@ Such a kernel is not at hand: a library in front of libc answers madvise() as it
 """
 
 import os
-import pathlib
-import subprocess
 import tempfile
 
 import compare
+import preload
 
 import qmp
 import tap
 import wait
 from machine import Machine
 
-HERE = pathlib.Path(__file__).resolve().parent
 RAM_MIB = 32
-_library = tempfile.TemporaryDirectory(prefix="memfold-no-ksm-")
-
-
-def library():
-    path = pathlib.Path(_library.name) / "no-ksm.so"
-    if not path.exists():
-        subprocess.run([os.environ.get("CC", "cc"), "-Wall", "-Wextra", "-D_GNU_SOURCE", "-shared",
-                        "-fPIC", "-o", path, HERE / "no-ksm.c"], check=True)
-    return path
 
 
 def bare_machine(binary, *arguments, **options):
     return Machine(binary, *arguments, memory_mib=RAM_MIB,
-                   prefix=("env", f"LD_PRELOAD={library()}"), **options)
+                   prefix=("env", f"LD_PRELOAD={preload.library('no-ksm')}"), **options)
 
 
 @compare.on_both

@@ -7,31 +7,20 @@ library in front of libc answers madvise() for it (steered-unmerge.c), and takes
 """
 
 import contextlib
-import os
 import pathlib
-import subprocess
 import tempfile
 
 import compare
+import preload
 
 import tap
 import wait
 from machine import MIB, Machine
 
-HERE = pathlib.Path(__file__).resolve().parent
 EXTRA_MIB = 37
 EXTRA = ("-object", f"memory-backend-ram,id=extra,size={EXTRA_MIB}M,merge=on")
 OFF = ("-object", "memory-backend-ram,id=off,size=13M,merge=off")
 GUEST = "seed=3 common_mib=2"
-_library = tempfile.TemporaryDirectory(prefix="memfold-steered-")
-
-
-def library():
-    path = pathlib.Path(_library.name) / "steered-unmerge.so"
-    if not path.exists():
-        subprocess.run([os.environ.get("CC", "cc"), "-Wall", "-Wextra", "-D_GNU_SOURCE", "-shared",
-                        "-fPIC", "-o", path, HERE / "steered-unmerge.c"], check=True)
-    return path
 
 
 @contextlib.contextmanager
@@ -39,7 +28,7 @@ def steered(binary, *arguments, **options):
     """Yields a machine, and the folder whose files steer its madvise()."""
     with tempfile.TemporaryDirectory(prefix="memfold-steer-") as folder, \
             Machine(binary, *arguments, memory_mib=32, **options,
-                    prefix=("env", f"LD_PRELOAD={library()}", f"STEERED_UNMERGE={folder}")) as machine:
+                    prefix=("env", f"LD_PRELOAD={preload.library('steered-unmerge')}", f"STEERED_UNMERGE={folder}")) as machine:
         yield machine, pathlib.Path(folder)
 
 
