@@ -313,17 +313,18 @@ exposure_bytes(const MfSnapshot *snapshot, const MfStorm *storm)
 /* A snapshot may be older than the end of its domain, and mf_storm_forget() then comes too early.
  * One that owes something may also be too new for the snapshot, so that it stays. */
 static gboolean
-is_of_nobody(gpointer uuid, gpointer data, gpointer snapshot)
+is_of_nobody(gpointer uuid, gpointer data, gpointer uuids)
 {
     const MfVictim *victim = data;
 
     return !victim->swapping.busy && !victim->calling.busy && !victim->suspended &&
-           victim->balloon.before_bytes == 0 && mf_snapshot_find(snapshot, uuid) == NULL;
+           victim->balloon.before_bytes == 0 && !g_hash_table_contains(uuids, uuid);
 }
 
 void
 mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm)
 {
+    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
     const MfHost *host = &snapshot->host;
     MfU64 have = mf_cover_measure(host).have_bytes;
     gint64 interval_usec = snapshot->taken_usec - storm->taken_usec;
@@ -348,7 +349,7 @@ mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm
             : 0;
     storm->exposed = need.known && have.known && need.value > storm->headroom_bytes.value;
     judge(config, storm, snapshot->taken_usec);
-    g_hash_table_foreach_remove(storm->victims, is_of_nobody, (gpointer)snapshot);
+    g_hash_table_foreach_remove(storm->victims, is_of_nobody, uuids);
     for (guint i = 0; i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
         note_domain(host, domain, storm, first ? 0 : interval_usec);

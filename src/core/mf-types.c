@@ -117,6 +117,18 @@ mf_snapshot_find(const MfSnapshot *snapshot, const char *uuid)
     return NULL;
 }
 
+GHashTable *
+mf_snapshot_uuids(const MfSnapshot *snapshot)
+{
+    GHashTable *uuids = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+        g_hash_table_add(uuids, domain->uuid);
+    }
+    return uuids;
+}
+
 const char *
 mf_mode_to_string(MfMode mode)
 {

@@ -195,6 +195,10 @@ void mf_snapshot_free(MfSnapshot *snapshot);
 /* Finds by UUID; NULL when there is none.  The snapshot keeps ownership. */
 const MfDomain *mf_snapshot_find(const MfSnapshot *snapshot, const char *uuid);
 
+/* The UUIDs of all domains, as a set, for who asks for many of them: the caller's, with keys of the
+ * snapshot. */
+GHashTable *mf_snapshot_uuids(const MfSnapshot *snapshot);
+
 /* Text of an enum value ("on", "frozen", "shared", ...), and back; the latter answer FALSE and
  * leave the out-parameter alone when the text is none of them. */
 const char *mf_mode_to_string(MfMode mode);

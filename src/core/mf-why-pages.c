@@ -68,7 +68,6 @@ pages_to_go(const MfEvidence *evidence, char **ret_evidence)
     const MfDomain *domain = evidence->domain;
     const MfWatched *watched = mf_watch_find(watch, domain->uuid);
     guint64 all_pages = resident_pages(evidence);
-    guint64 sweep = sweep_pages(evidence->snapshot);
     MfU64 sweeps_count = watched != NULL ? mf_watch_sweeps_count(watch, watched) : MF_U64_ABSENT;
 
     if (domain->scanned_pages.known && watched != NULL) {
@@ -80,10 +79,13 @@ pages_to_go(const MfEvidence *evidence, char **ret_evidence)
                                 " of its pages so far, and %" G_GUINT64_FORMAT " are in memory",
                                 looks, all_pages);
         }
-        return left > 0 ? MAX(mf_mul_div(left, sweep, MAX(all_pages, 1)), 1) : 0;
+        return left > 0
+                   ? MAX(mf_mul_div(left, sweep_pages(evidence->snapshot), MAX(all_pages, 1)), 1)
+                   : 0;
     }
     if (watched != NULL && watched->fresh && sweeps_count.known &&
         sweeps_count.value < MF_WATCH_SWEEPS) {
+        guint64 sweep = sweep_pages(evidence->snapshot);
         MfU64 now = evidence->snapshot->host.pages_scanned_pages;
         guint64 done = now.known && watch->sweep_scanned_pages.known
                            ? mf_sub_clamp(now.value, watch->sweep_scanned_pages.value)
@@ -100,7 +102,9 @@ pages_to_go(const MfEvidence *evidence, char **ret_evidence)
         *ret_evidence = g_strdup_printf("it has found %" G_GUINT64_FORMAT
                                         " of its %" G_GUINT64_FORMAT " pages so far",
                                         domain->rmap_items_pages.value, all_pages);
-        return MAX(mf_sub_clamp(mf_mul_sat(sweep, 2), domain->rmap_items_pages.value), 1);
+        return MAX(mf_sub_clamp(mf_mul_sat(sweep_pages(evidence->snapshot), 2),
+                                domain->rmap_items_pages.value),
+                   1);
     }
     return 0;
 }

@@ -181,12 +181,13 @@ may_share(const MfConfig *config, const MfDomain *a, const MfDomain *b)
 static void
 forget_the_gone(const MfSnapshot *snapshot, MfTrials *trials)
 {
+    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
     GHashTableIter iter;
     gpointer uuid;
 
     g_hash_table_iter_init(&iter, trials->trials);
     while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
-        if (mf_snapshot_find(snapshot, uuid) == NULL) {
+        if (!g_hash_table_contains(uuids, uuid)) {
             g_hash_table_iter_remove(&iter);
         }
     }

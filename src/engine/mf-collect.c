@@ -71,15 +71,11 @@ is_of_nobody(gpointer subject, G_GNUC_UNUSED gpointer text, gpointer uuids)
     return g_uuid_string_is_valid(subject) && !g_hash_table_contains(uuids, subject);
 }
 
-/* By a set: on a kernel without ksm_stat each of the domains has a problem. */
 static void
-forget_nobody(MfProblems *problems, const GPtrArray *domains)
+forget_nobody(MfProblems *problems, const MfSnapshot *snapshot)
 {
-    g_autoptr(GHashTable) uuids = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
 
-    for (guint i = 0; i < domains->len; i++) {
-        g_hash_table_add(uuids, ((MfDomain *)domains->pdata[i])->uuid);
-    }
     g_hash_table_foreach_remove(problems->texts, is_of_nobody, uuids);
 }
 
@@ -142,15 +138,16 @@ collect_nodes(MfRoot *root, MfDomain *domain, GError **error)
  * them ends with a look at whose they are, so that such a one need not be found first: half of what
  * a tick reads of a domain. */
 static gboolean
-read_of_known(MfRoot *root, guint64 page_size_bytes, MfDomain *domain)
+read_of_known(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, GError **error)
 {
-    return domain->pid > 0 && mf_proc_read_ksm_stat(root, page_size_bytes, domain, NULL);
+    return domain->pid > 0 && mf_proc_read_ksm_stat(root, page_size_bytes, domain, error);
 }
 
 static void
 collect_domain(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, gboolean with_accounts,
                MfProblems *problems)
 {
+    g_autoptr(GError) known_error = NULL;
     g_autoptr(GError) error = NULL;
 
     /* A QEMU that un-merges holds its memory lock, and with it whoever reads of it; the knobs and
@@ -159,7 +156,7 @@ collect_domain(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, gboolean
         forget_counters(domain);
         return;
     }
-    if (!read_of_known(root, page_size_bytes, domain)) {
+    if (!read_of_known(root, page_size_bytes, domain, &known_error)) {
         if (!find_process(root, domain, &error)) {
             mf_problems_note(problems, domain->uuid, "figures", error);
             return;
@@ -168,7 +165,12 @@ collect_domain(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, gboolean
         domain->rmap_items_pages = MF_U64_ABSENT;
         domain->profit_bytes = MF_I64_ABSENT;
         forget_counters(domain);
-        mf_proc_read_ksm_stat(root, page_size_bytes, domain, &error);
+        /* A kernel that has no such file has none for anybody. */
+        if (mf_error_is_unsupported(known_error)) {
+            error = g_steal_pointer(&known_error);
+        } else {
+            mf_proc_read_ksm_stat(root, page_size_bytes, domain, &error);
+        }
     }
     /* A domain that has just come is accounted at once: it can't be un-merged before its cost is
      * known. */
@@ -217,7 +219,7 @@ mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems 
     g_ptr_array_unref(snapshot->domains);
     snapshot->domains = g_ptr_array_ref(domains);
     if (problems) {
-        forget_nobody(problems, domains);
+        forget_nobody(problems, snapshot);
     }
     mf_host_read_in_turns(root, problems ? problems->managers : NULL, host, &host_error);
     mf_problems_note(problems, "host", "host", host_error);

@@ -100,6 +100,9 @@ test_snapshot_find(void)
     g_ptr_array_add(snapshot->domains, domain);
     g_assert_true(mf_snapshot_find(snapshot, "C7A5FDBD-edaf-9455-926A-d65c16db1809") == domain);
     g_assert_null(mf_snapshot_find(snapshot, "vm1"));
+    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
+    g_assert_cmpuint(g_hash_table_size(uuids), ==, snapshot->domains->len);
+    g_assert_true(g_hash_table_contains(uuids, domain->uuid));
 }
 
 static void
