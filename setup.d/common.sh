@@ -4,6 +4,11 @@
 # What every part of setup uses: the folders, messages with elapsed time, and running a long command
 # into a log while a line shows how far it is.  Messages go to stderr; stdout is the result's alone.
 
+# What programs say is read here, so they say it in English, whatever the operator speaks.  And a plain "su"
+# leaves the folders out of PATH that have the administrator's programs.
+unset LANGUAGE "${!LC_@}"
+export LANG=C.UTF-8 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
 MF_PREFIX=/opt/memfold
 MF_STARTED_SEC=$SECONDS
 MF_CODENAME=$(. /etc/os-release 2>/dev/null && printf %s "${VERSION_CODENAME:-unknown}") || MF_CODENAME=unknown

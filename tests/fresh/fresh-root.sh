@@ -9,6 +9,8 @@ set -euo pipefail
 
 MF_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 KSM_LOCK=/run/lock/memfold-ksm.lock
+# What a plain "su" leaves out; debootstrap is there.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 usage() {
     cat <<'END'

@@ -91,7 +91,7 @@ build_initramfs() {
 
 # Prints NAME=VERSION of the kernel image that the distribution's cloud metapackage stands for.
 kernel_package() {
-    apt-cache depends --important linux-image-cloud-amd64 2>/dev/null |
+    LC_ALL=C LANGUAGE='' apt-cache depends --important linux-image-cloud-amd64 2>/dev/null |
         sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1
 }
 
