@@ -3,9 +3,13 @@
 #
 # Taking away what setup made.  Packages stay: they are the operator's.
 
-# cache_is_ours: a folder is removed only when it looks like the cache that setup made.
-cache_is_ours() {
-    [ -e "$MF_CACHE/lock" ] && [ -d "$MF_CACHE/log" ] && [ "$MF_CACHE" != "$HOME" ] && [ "$MF_CACHE" != / ]
+# cache_remove: what setup made there, and the folder when nothing else is in it.
+cache_remove() {
+    local name
+    for name in "${MF_CACHE_NAMES[@]}" "$MF_CACHE_MARK"; do
+        rm -rf "${MF_CACHE:?}/$name"
+    done
+    rmdir --ignore-fail-on-non-empty "$MF_CACHE"
 }
 
 cmd_clean() {
@@ -18,8 +22,6 @@ cmd_clean() {
         qemu_remove
     fi
     rm -rf "$MF_TOP/build"
-    if cache_is_ours; then
-        rm -rf "$MF_CACHE"
-    fi
-    say "removed: $MF_TOP/build, $MF_CACHE; packages were left"
+    cache_remove
+    say "removed: $MF_TOP/build, and what setup made in $MF_CACHE; packages were left"
 }

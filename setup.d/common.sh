@@ -37,16 +37,41 @@ need_supported_distribution() {
     [ "$(uname -m)" = x86_64 ] || die "unsupported processor architecture $(uname -m)" "use an x86_64 machine"
 }
 
-# cache_open: choose and make the cache folder, and let one setup at a time work in it.
-cache_open() {
+# What setup makes in its cache, by name.
+MF_CACHE_NAMES=(apt bench ccache debs fresh fuzz guest kernel kernel-build ksmtuned lock log package qemu qemu-build
+    results src stack tools uml uml-build)
+# Who has this file is setup's: what is old in it is removed without asking.
+MF_CACHE_MARK=.memfold-cache
+
+# cache_is_ours FOLDER: it is not there, is empty, or is marked; or it was made before there was a mark.
+cache_is_ours() {
+    local path
+    [ -d "$1" ] && [ ! -e "$1/$MF_CACHE_MARK" ] || return 0
+    while IFS= read -r path; do
+        [[ " ${MF_CACHE_NAMES[*]} " == *" ${path##*/} "* && -f $1/lock && -d $1/log ]] || return 1
+    done < <(find "$1/" -mindepth 1 -maxdepth 1 -not -name lost+found)
+}
+
+# cache_choose: a folder with other things in it gets a folder for the cache.
+cache_choose() {
     if [ -n "${MEMFOLD_CACHE:-}" ]; then
         MF_CACHE=$MEMFOLD_CACHE
+        if ! cache_is_ours "$MF_CACHE"; then
+            MF_CACHE=${MF_CACHE%/}/memfold
+            say "MEMFOLD_CACHE has other things in it; the cache is $MF_CACHE"
+        fi
     elif [ "$(id -u)" -eq 0 ]; then
         MF_CACHE=/var/cache/memfold
     else
         MF_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/memfold
     fi
-    mkdir -p "$MF_CACHE/log" || die "cannot make the cache folder $MF_CACHE" "set MEMFOLD_CACHE to a folder you may write"
+}
+
+# cache_open: choose and make the cache folder, and let one setup at a time work in it.
+cache_open() {
+    cache_choose
+    { mkdir -p "$MF_CACHE/log" && : >>"$MF_CACHE/$MF_CACHE_MARK"; } ||
+        die "cannot make the cache folder $MF_CACHE" "set MEMFOLD_CACHE to a folder you may write"
     MF_CACHE=$(cd "$MF_CACHE" && pwd -P)
     MF_LOGS=$MF_CACHE/log
     export MEMFOLD_CACHE=$MF_CACHE
