@@ -78,15 +78,17 @@ qemu_install() {
     need_root "our QEMU is installed to $MF_PREFIX"
     qemu_owned || die "$MF_PREFIX exists and is not memfold's" "move it away"
     say "QEMU: installing $(cat "$1/complete") + series to $MF_PREFIX"
-    rm -rf "$MF_PREFIX.new" "$MF_PREFIX.old"
-    cp -a "$1$MF_PREFIX" "$MF_PREFIX.new"
-    printf '%s\n' "$2" >"$MF_PREFIX.new/${MF_QEMU_MARK##*/}"
-    [ ! -e "$MF_PREFIX" ] || mv -T "$MF_PREFIX" "$MF_PREFIX.old"
-    mv -T "$MF_PREFIX.new" "$MF_PREFIX"
-    rm -rf "$MF_PREFIX.old"
+    rm -rf "$MF_PREFIX.setup-new" "$MF_PREFIX.setup-old"
+    cp -a "$1$MF_PREFIX" "$MF_PREFIX.setup-new"
+    printf '%s\n' "$2" >"$MF_PREFIX.setup-new/${MF_QEMU_MARK##*/}"
+    [ ! -e "$MF_PREFIX" ] || mv -T "$MF_PREFIX" "$MF_PREFIX.setup-old"
+    mv -T "$MF_PREFIX.setup-new" "$MF_PREFIX"
+    rm -rf "$MF_PREFIX.setup-old"
 }
 
+# qemu_remove: also what an installation leaves behind that is interrupted.
 qemu_remove() {
+    rm -rf "$MF_PREFIX.setup-new" "$MF_PREFIX.setup-old"
     if qemu_owned; then
         rm -rf "$MF_PREFIX"
     else
