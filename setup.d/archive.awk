@@ -4,6 +4,13 @@
 # deb822 (deb822=1), and prints deb822 entries for binary and source packages of release "to", for
 # each entry that is of a known mirror and of release "from".  Options such as Signed-By are kept.
 
+# same(uri): as apt prints it: without slashes at the end, and with one where the path of a list of mirrors begins.
+function same(uri) {
+    sub(/\/*$/, "", uri)
+    sub(/^mirror\+file:\/*/, "mirror+file:/", uri)
+    return uri
+}
+
 function mapped(suites,    n, i, part, out) {
     n = split(suites, part, /[ \t\n]+/)
     for (i = 1; i <= n; i++)
@@ -14,11 +21,9 @@ function mapped(suites,    n, i, part, out) {
 
 function known(uris,    n, i, part) {
     n = split(uris, part, /[ \t\n]+/)
-    for (i = 1; i <= n; i++) {
-        sub(/\/*$/, "", part[i])
-        if (part[i] in mirror)
+    for (i = 1; i <= n; i++)
+        if (same(part[i]) in mirror)
             return 1
-    }
     return 0
 }
 
@@ -51,7 +56,7 @@ function one_line(line,    options, n, part, i, rest) {
     emit(part[2], part[3], rest, options)
 }
 
-NR == FNR { sub(/\/*$/, ""); mirror[$0] = 1; next }
+NR == FNR { mirror[same($0)] = 1; next }
 /^[ \t]*#/ { next }
 !deb822 { sub(/[ \t]*#.*/, ""); if ($1 == "deb") one_line($0); next }
 /^[ \t]*$/ { flush_stanza(); next }

@@ -9,7 +9,7 @@
 archive_uris() {
     # shellcheck disable=SC2016
     apt-get indextargets --format '$(ORIGIN)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-        sed -n 's/^Debian|//p' | sed 's:/*$::' | sort -u
+        sed -n 's/^Debian|//p' | sort -u
 }
 
 # archive_map FILE FROM TO: prints FILE's entries for the mirrors on stdin with the suites mapped, as deb822.

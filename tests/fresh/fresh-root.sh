@@ -32,21 +32,30 @@ fail() {
     exit 1
 }
 
-# mirror: the URI from which this machine's apt takes Debian itself.
+# mirror: the URI from which this machine's apt takes Debian itself; of a list of mirrors the first, for debootstrap
+# knows no lists.
 mirror() {
+    local uri
     # shellcheck disable=SC2016
-    apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' |
-        sed -n 's/^Debian|Debian|//p' | head -n 1
+    uri=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' |
+        sed -n 's/^Debian|Debian|//p' | sed -n 1p)
+    case $uri in
+    mirror+file:*) awk '!/^[ \t]*(#|$)/ { print $1; exit }' "/${uri#mirror+file:}" ;;
+    *) printf '%s\n' "$uri" ;;
+    esac
 }
 
 # base_make SUITE: the tar file of a minimal root, with the host's way to the network for apt.
 base_make() {
     local suite=$1 uri work
+    local -a more=()
     uri=$(mirror)
     [ -n "$uri" ] || fail "apt knows no Debian mirror; run: apt-get update"
     command -v debootstrap >/dev/null || fail "debootstrap is not installed; run: apt-get install debootstrap"
+    # A minimal root has nothing to tell a true mirror by.
+    [[ $uri != https:* ]] || more=(--include=ca-certificates)
     work=$(mktemp -d "$STORE/base.XXXXXX")
-    debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+    debootstrap --variant=minbase "${more[@]}" --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
         "$suite" "$work" "$uri" >"$STORE/$suite.log" 2>&1 ||
         fail "debootstrap failed; its log: $STORE/$suite.log"
     apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-)' >"$work/etc/apt/apt.conf.d/00host" || true
