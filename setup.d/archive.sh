@@ -18,7 +18,8 @@ archive_map() {
         -f "$MF_TOP/setup.d/archive.awk" - "$1"
 }
 
-# archive_open TO: writes the derived entries for release TO and brings their lists up to date once a day.
+# archive_open TO: writes the derived entries for release TO and brings their lists up to date once a day: the file
+# "updated" is as old as the last time that all of them came.
 archive_open() {
     local to=$1 uris file
     MF_APT=$MF_CACHE/apt/$to
@@ -36,11 +37,12 @@ archive_open() {
     [ -s "$MF_APT/derived.new" ] || die "no apt source of this machine names the suite $MF_CODENAME" \
         "name the release by its codename in /etc/apt/sources.list or sources.list.d"
     if ! cmp -s "$MF_APT/derived.new" "$MF_APT/sources.d/derived.sources" ||
-        [ -z "$(find "$MF_APT/lists/lock" -mtime -1 2>/dev/null)" ]; then
+        [ -z "$(find "$MF_APT/updated" -mtime -1 2>/dev/null)" ]; then
+        rm -f "$MF_APT/updated"
         mv "$MF_APT/derived.new" "$MF_APT/sources.d/derived.sources"
         run_logged "apt-$to" "check the network; the derived entries are in $MF_APT/sources.d" \
-            "package lists of $to (private)" archive_apt apt-get -q update
-        touch "$MF_APT/lists/lock"
+            "package lists of $to (private)" archive_apt apt-get -q -o APT::Update::Error-Mode=any update
+        touch "$MF_APT/updated"
     fi
     rm -f "$MF_APT/derived.new"
 }
