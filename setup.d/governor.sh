@@ -30,7 +30,7 @@ bench_governor_hosted() {
     packages_install build qemu run kernel
     qemu_ready
     guest_ready
-    kernel_ready bench bench-stock
+    kernel_ready bench-stock bench
     build_memfold gcc
     ksmtuned_ready
     stack_ready

@@ -96,6 +96,9 @@ kernel_build_one() {
     for fragment in $fragments; do
         options+=(--config "$fragment")
     done
+    if [[ $variant == *stock && -e $work/applied ]]; then
+        die "the kernel \"$variant\" would be built with the series" "that is a mistake in setup: it has to come first"
+    fi
     if [[ $variant == *stock ]] || [ -e "$work/applied" ]; then
         options+=(--patched)
     else
