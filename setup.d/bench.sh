@@ -29,7 +29,7 @@ uml_ready() {
     run_logged uml-series "read the log; a patch that does not apply is named there" \
         "Linux: applying the series" kernel_apply_series "$work/src"
     uml_build_one patched "$work"
-    setsid rm -rf "$work" >/dev/null 2>&1 {MF_LOCK_FD}>&- &
+    remove_later "$work"
 }
 
 # uml_build_one VARIANT WORK

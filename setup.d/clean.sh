@@ -14,6 +14,7 @@ cache_remove() {
 
 cmd_clean() {
     local running
+    opt_lock exclusive
     running=$(pgrep -f "^$MF_PREFIX/bin/qemu-system-x86_64 " || true)
     [ -z "$running" ] || die "guests still run on our QEMU (process $(printf '%s' "$running" | tr '\n' ' '))" \
         "end them first (virsh list; virsh destroy), or leave a kept demo with: tests/demo/demo.py --stop"

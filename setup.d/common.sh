@@ -10,6 +10,7 @@ unset LANGUAGE "${!LC_@}"
 export LANG=C.UTF-8 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 MF_PREFIX=/opt/memfold
+MF_OPT_LOCK=/run/lock/memfold-opt.lock
 MF_STARTED_SEC=$SECONDS
 MF_CODENAME=$(. /etc/os-release 2>/dev/null && printf %s "${VERSION_CODENAME:-unknown}") || MF_CODENAME=unknown
 MF_JOBS=${MEMFOLD_JOBS:-$(nproc)}
@@ -78,11 +79,24 @@ cache_open() {
     export CCACHE_DIR=$MF_CACHE/ccache CCACHE_MAXSIZE=3G
     MEMFOLD_QEMU=$MF_PREFIX/bin/qemu-system-x86_64
     exec {MF_LOCK_FD}>"$MF_CACHE/lock"
-    if ! flock -n "$MF_LOCK_FD"; then
-        say "another setup works in $MF_CACHE; waiting for it"
-        flock -w 3600 "$MF_LOCK_FD" ||
-            die "another setup still holds $MF_CACHE/lock after an hour" "look for it with: fuser -v $MF_CACHE/lock"
-    fi
+    lock_wait "$MF_LOCK_FD" exclusive "$MF_CACHE/lock" "another setup works in $MF_CACHE"
+    # Who is not root neither installs nor runs what needs to be installed.
+    [ "$(id -u)" -eq 0 ] || MF_OPT_LOCK=/dev/null
+    exec {MF_OPT_FD}>>"$MF_OPT_LOCK"
+}
+
+# lock_wait FD exclusive|shared FILE WHY: takes the lock, or changes how it is held, for which it lets go of it first.
+lock_wait() {
+    ! flock -n "--$2" "$1" || return 0
+    say "$4; waiting for it"
+    flock -w 3600 "--$2" "$1" || die "$3 is still held after an hour: $4" "look who holds it with: fuser -v $3"
+}
+
+# opt_lock exclusive|shared: for those who change what is in /opt, and who run it. The demo and the tests hold no lock
+# on the cache, and another setup could put another QEMU under them. They inherit this one.
+opt_lock() {
+    [ "$MF_OPT_LOCK" = /dev/null ] ||
+        lock_wait "$MF_OPT_FD" "$1" "$MF_OPT_LOCK" "a setup, a demo or tests use or install $MF_PREFIX"
 }
 
 # cache_unlock: before anything long that does not write the cache, and before any child may inherit the lock.
@@ -116,6 +130,11 @@ cache_prune() {
         while IFS= read -r old; do
             rm -rf "$old"
         done
+}
+
+# remove_later FOLDER: a hundred thousand files take a while to go, and nobody needs to wait for that.
+remove_later() {
+    setsid rm -rf "$1" >/dev/null 2>&1 {MF_LOCK_FD}>&- {MF_OPT_FD}>&- &
 }
 
 # progress_line LOG: the newest "[n/m]" counter of ninja or meson, else the newest line.

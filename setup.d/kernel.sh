@@ -81,8 +81,7 @@ kernel_build() {
     for variant in "$@"; do
         kernel_build_one "$variant" "$work"
     done
-    # Ninety thousand files take a while to go, and nobody needs to wait for that.
-    setsid rm -rf "$work" >/dev/null 2>&1 {MF_LOCK_FD}>&- &
+    remove_later "$work"
 }
 
 # kernel_build_one VARIANT WORK

@@ -52,8 +52,17 @@ package_kernel() {
     run_logged package-kernel "read the log" "Linux: building Debian packages" package_kernel_build "$work"
     # Not linux-libc-dev: the distribution's programs are built with the distribution's headers.
     package_move "$work" "$output" 'linux-image-*.deb' 'linux-headers-*.deb'
-    # Ninety thousand files take a while to go, and nobody needs to wait for that.
-    setsid rm -rf "$work" >/dev/null 2>&1 {MF_LOCK_FD}>&- &
+    remove_later "$work"
+}
+
+# package_kernel_objects WORK: what an interrupted build has compiled is kept for the same source alone: that of
+# another series may be younger than a file that is now as Debian has it, and make would take it.
+package_kernel_objects() {
+    local work=$1 key
+    key=$(kernel_key patched)-$MF_DEB_VERSION
+    [ "$(cat "$work/build.key" 2>/dev/null)" != "$key" ] || return 0
+    rm -rf "$work/build"
+    printf '%s\n' "$key" >"$work/build.key"
 }
 
 package_kernel_make() {

@@ -107,7 +107,7 @@ package_memfold_older() {
 
 # test_tier_package: the packages are installed, upgraded, removed and purged in a fresh root.
 test_tier_package() {
-    local work=$MF_CACHE/package/tier status=0
+    local work=$MF_RESULTS/package status=0
     try_logged test-package "tests: package" timeout "$MF_TIER_LIMIT_SEC" "$MF_TOP/tests/fresh/fresh-root.sh" \
         --cache "$work" "$MF_CODENAME" bash /var/cache/memfold/lifecycle.sh /var/cache/memfold || status=$?
     cp "$MF_LOGS/test-package.log" "$MF_RESULTS/package-lifecycle.tap"
@@ -118,10 +118,9 @@ test_tier_package() {
 
 # test_package_build: what test_tier_package wants, while setup holds the cache.
 test_package_build() {
-    local work=$MF_CACHE/package/tier
+    local work=$MF_RESULTS/package
     need_root "the packages are installed in a root of their own"
     packages_install build package package-test
-    rm -rf "$work"
     mkdir -p "$work/old" "$work/new"
     package_memfold "$work/new" >/dev/null
     DEB_BUILD_OPTIONS=nocheck package_memfold_older "$work/old" >/dev/null

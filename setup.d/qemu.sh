@@ -17,12 +17,19 @@ qemu_key() {
         "${patches[@]/#/$MF_TOP/qemu-patches/}"
 }
 
+# qemu_ready: it is built and installed, and stays so until setup, or what setup becomes, ends.
 qemu_ready() {
     local key kept
     key=$(qemu_key)
     kept=$MF_CACHE/qemu/$key
     [ -e "$kept/complete" ] || qemu_build "$kept"
-    [ "$(cat "$MF_QEMU_MARK" 2>/dev/null)" = "$key" ] || qemu_install "$kept" "$key"
+    opt_lock shared
+    # Whose cache is another one may come in between, where the lock is let go.
+    while [ "$(cat "$MF_QEMU_MARK" 2>/dev/null)" != "$key" ]; do
+        opt_lock exclusive
+        qemu_install "$kept" "$key"
+        opt_lock shared
+    done
 }
 
 # qemu_meson: a meson that QEMU accepts. Debian 12's is too old, so Debian 13's is unpacked beside it, for
@@ -64,8 +71,7 @@ qemu_build() {
     touch "$work/dest"
     mv -T "$work/dest" "$kept"
     cache_prune "$MF_CACHE/qemu"
-    # Twelve thousand files take a while to go, and nobody needs to wait for that.
-    setsid rm -rf "$work" >/dev/null 2>&1 {MF_LOCK_FD}>&- &
+    remove_later "$work"
 }
 
 # qemu_owned: /opt/memfold is absent, or was put there by setup.

@@ -22,9 +22,11 @@ cmd_test() {
     done
     [ $# -gt 0 ] || read -ra tiers <<<"$MF_TIERS"
     need_supported_distribution
-    test_needs "${tiers[@]}"
+    # The logs as well: while these tests run, another setup may have the cache, and write logs of the same names.
     MF_RESULTS=$MF_CACHE/results/$(date +%Y%m%d-%H%M%S)-$$
-    mkdir -p "$MF_RESULTS"
+    MF_LOGS=$MF_RESULTS/log
+    mkdir -p "$MF_LOGS"
+    test_needs "${tiers[@]}"
     find "$MF_CACHE/results" -mindepth 1 -maxdepth 1 -mtime +3 -exec rm -rf {} +
     if any_of "$MF_TIERS_MESON storm stack stack-long" "${tiers[@]}"; then
         test_builds "${tiers[@]}"
