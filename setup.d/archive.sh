@@ -57,6 +57,13 @@ archive_apt() {
         -o APT::Sandbox::User=root -o Acquire::Retries=3 -o Acquire::Languages=none "$@"
 }
 
+# archive_apt_in DIR TOOL ARGUMENT...: the same there; for a process of its own, such as that of run_logged.
+archive_apt_in() {
+    cd "$1" || return
+    shift
+    archive_apt "$@"
+}
+
 # archive_source_versions PACKAGE: versions whose source the opened release offers, newest first.
 archive_source_versions() {
     archive_apt apt-cache showsrc --only-source "$1" 2>/dev/null |

@@ -153,7 +153,7 @@ watch_log() {
     local pid=$1 title=$2 log=$3 began=$SECONDS shown=$SECONDS every=30
     [ ! -t 2 ] || every=1
     while kill -0 "$pid" 2>/dev/null; do
-        sleep 0.3
+        sleep 0.3 || true
         [ $((SECONDS - shown)) -ge $every ] || continue
         shown=$SECONDS
         if [ -t 2 ]; then
@@ -165,15 +165,52 @@ watch_log() {
     [ ! -t 2 ] || printf '\r\033[K' >&2
 }
 
-# try_logged NAME TITLE COMMAND...: runs COMMAND with its output in the log NAME; returns its status.
+# group_runs GROUP: whether a process of that group runs still; one that has ended, and that nobody takes note of,
+# does not.
+group_runs() {
+    local file line
+    for file in /proc/[0-9]*/stat; do
+        { read -r line <"$file"; } 2>/dev/null || continue
+        [[ ${line##*) } != [!XZ]\ +([0-9])\ $1\ * ]] || return 0
+    done
+    return 1
+}
+
+# child_stop SIGNAL: setup was told to end, so what try_logged runs ends first, with all that it started; then setup,
+# as by that signal. Continuous integration kills after a minute.
+child_stop() {
+    local deadline=$((SECONDS + 50))
+    trap '' INT TERM HUP
+    if [ -n "$MF_CHILD" ]; then
+        say "stopping: $MF_CHILD_TITLE"
+        kill -s TERM -- "-$MF_CHILD" 2>/dev/null || true
+        while group_runs "$MF_CHILD" && [ $SECONDS -lt $deadline ]; do
+            sleep 0.1
+        done
+        kill -s KILL -- "-$MF_CHILD" 2>/dev/null || true
+    fi
+    trap - "$1"
+    kill -s "$1" "$BASHPID"
+}
+
+# try_logged NAME TITLE COMMAND...: runs COMMAND with its output in the log NAME; returns its status. Not for a
+# subshell: a signal that comes for setup alone would not reach it.
 try_logged() {
-    local name=$1 title=$2 log=$MF_LOGS/$1.log began=$SECONDS status=0 pid
+    local name=$1 title=$2 log=$MF_LOGS/$1.log began=$SECONDS status=0
     shift 2
     say "$title"
-    "$@" >"$log" 2>&1 </dev/null {MF_LOCK_FD}>&- &
-    pid=$!
-    watch_log "$pid" "$title" "$log"
-    wait "$pid" || status=$?
+    MF_CHILD='' MF_CHILD_TITLE=$title
+    trap 'child_stop INT' INT
+    trap 'child_stop TERM' TERM
+    trap 'child_stop HUP' HUP
+    # Job control gives the command a process group, which child_stop can end as a whole.
+    set -m
+    "$@" >"$log" 2>&1 </dev/null {MF_LOCK_FD}>&- {MF_OPT_FD}>&- &
+    MF_CHILD=$!
+    set +m
+    watch_log "$MF_CHILD" "$title" "$log"
+    wait "$MF_CHILD" || status=$?
+    trap - INT TERM HUP
     if [ $status -eq 0 ] && [ $((SECONDS - began)) -ge 5 ]; then
         say "$title: done in $((SECONDS - began)) s"
     fi

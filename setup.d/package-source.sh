@@ -16,8 +16,8 @@ package_source() {
     archive_open trixie
     while IFS= read -r candidate; do
         [ "$(source_orig_name "$package" "$candidate")" = "${MF_SOURCE##*/}" ] || continue
-        if (cd "$MF_CACHE/src" && try_logged "fetch-$package" "$title: fetching Debian's packaging $candidate" \
-            archive_apt apt-get -q source --download-only --only-source "$package=$candidate"); then
+        if try_logged "fetch-$package" "$title: fetching Debian's packaging $candidate" archive_apt_in "$MF_CACHE/src" \
+            apt-get -q source --download-only --only-source "$package=$candidate"; then
             MF_DEB_VERSION=$candidate
             MF_DSC=$MF_CACHE/src/${package}_${candidate#*:}.dsc
             return 0

@@ -33,21 +33,22 @@ qemu_ready() {
 }
 
 # qemu_meson: a meson that QEMU accepts. Debian 12's is too old, so Debian 13's is unpacked beside it, for
-# this build alone.
+# this build alone, by MF_MESON_PATH.
 qemu_meson() {
     local tools=$MF_CACHE/tools/meson have
+    MF_MESON_PATH=''
     have=$(meson --version 2>/dev/null || echo 0)
     [ "$(printf '%s\n' "$MF_QEMU_MESON_MIN" "$have" | sort -V | head -n 1)" != "$MF_QEMU_MESON_MIN" ] || return 0
     if [ ! -d "$tools" ]; then
         archive_open trixie
         rm -rf "$tools.new"
         mkdir -p "$tools.new/deb"
-        (cd "$tools.new/deb" && run_logged qemu-meson "check the network" \
-            "QEMU: fetching a newer meson" archive_apt apt-get -q download meson)
+        run_logged qemu-meson "check the network" \
+            "QEMU: fetching a newer meson" archive_apt_in "$tools.new/deb" apt-get -q download meson
         dpkg-deb -x "$tools.new/deb"/meson_*.deb "$tools.new"
         mv -T "$tools.new" "$tools"
     fi
-    export PYTHONPATH=$tools/usr/lib/python3/dist-packages
+    MF_MESON_PATH=$tools/usr/lib/python3/dist-packages
 }
 
 qemu_build() {
@@ -58,12 +59,11 @@ qemu_build() {
     rm -rf "$work"
     mkdir -p "$work/dest"
     source_unpack QEMU "$work/src"
-    (
-        qemu_meson
-        run_logged qemu-build "read the log; a patch that does not apply is named there" \
-            "QEMU: applying the series, building (a few minutes)" \
-            env JOBS="$MF_JOBS" "$MF_TOP/qemu-patches/build.sh" "$work/src" "$work/build" "$work/dest"
-    )
+    qemu_meson
+    run_logged qemu-build "read the log; a patch that does not apply is named there" \
+        "QEMU: applying the series, building (a few minutes)" \
+        env JOBS="$MF_JOBS" ${MF_MESON_PATH:+PYTHONPATH="$MF_MESON_PATH"} \
+        "$MF_TOP/qemu-patches/build.sh" "$work/src" "$work/build" "$work/dest"
     [ -x "$work/dest$MEMFOLD_QEMU" ] || die "the build of QEMU left no $work/dest$MEMFOLD_QEMU" "read $MF_LOGS/qemu-build.log"
     basename "$MF_SOURCE" >"$work/dest/complete"
     rm -rf "$kept"

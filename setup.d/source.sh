@@ -61,8 +61,8 @@ source_orig_name() {
 }
 
 source_download() {
-    (cd "$MF_CACHE/src" && try_logged "fetch-$1" "$3: fetching source $2" \
-        archive_apt apt-get -q source --download-only --tar-only --only-source "$1=$2")
+    try_logged "fetch-$1" "$3: fetching source $2" archive_apt_in "$MF_CACHE/src" \
+        apt-get -q source --download-only --tar-only --only-source "$1=$2" || true
     [ -s "$MF_CACHE/src/$(source_orig_name "$1" "$2")" ]
 }
 
