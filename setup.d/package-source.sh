@@ -48,6 +48,7 @@ package_kernel() {
     package_unpack Linux "$work/src"
     run_logged package-series "a patch that does not apply is named in the log" \
         "Linux: applying the series" kernel_apply_series "$work/src"
+    package_kernel_objects "$work"
     run_logged package-config "read the log" "Linux: configuring" package_kernel_configure "$work"
     run_logged package-kernel "read the log" "Linux: building Debian packages" package_kernel_build "$work"
     # Not linux-libc-dev: the distribution's programs are built with the distribution's headers.
