@@ -7,20 +7,7 @@
 # ksmtuned_ready: the package's files are in MF_KSMTUNED.
 ksmtuned_ready() {
     MF_KSMTUNED=$MF_CACHE/ksmtuned/$MF_CODENAME
-    [ ! -e "$MF_KSMTUNED/complete" ] || return 0
-    rm -rf "$MF_KSMTUNED"
-    # apt fetches as its own user, who need not be able to write here.
-    mkdir -p "$MF_KSMTUNED" && chmod 755 "$MF_CACHE/ksmtuned" "$MF_KSMTUNED" && mkdir -m 777 "$MF_KSMTUNED/deb"
-    packages_known ksmtuned || packages_update
-    run_logged ksmtuned "check the network, or leave it out: --managers memfold,advisor,stock" \
-        "ksmtuned: fetching its package" ksmtuned_fetch "$MF_KSMTUNED"
-    touch "$MF_KSMTUNED/complete"
-}
-
-# ksmtuned_fetch FOLDER
-ksmtuned_fetch() {
-    (cd "$1/deb" && apt-get -q -o Acquire::Retries=3 download ksmtuned) || return
-    dpkg-deb --extract "$1"/deb/ksmtuned_*.deb "$1/tree"
+    package_aside ksmtuned "$MF_KSMTUNED" "check the network, or leave it out: --managers memfold,advisor,stock"
 }
 
 # bench_governor_hosted SIZE OUTPUT [OPTION...]

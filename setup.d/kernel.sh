@@ -59,10 +59,11 @@ kernel_dir() {
     printf '%s/kernel/%s/%s' "$MF_CACHE" "$1" "$(kernel_key "$1")"
 }
 
-# kernel_ready VARIANT...: those without the series first.
+# kernel_ready VARIANT...: those without the series first; and what is their root when they are booted.
 kernel_ready() {
     local variant
     local -a needed=()
+    busybox_ready
     for variant in "$@"; do
         [ -e "$(kernel_dir "$variant")/complete" ] || needed+=("$variant")
     done

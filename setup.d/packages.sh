@@ -50,6 +50,37 @@ quiet_services_end() {
     MF_POLICY_RC=
 }
 
+# packages_removed PACKAGE...: what apt would remove for them.
+packages_removed() {
+    apt_get --simulate install --no-install-recommends "$@" 2>/dev/null | sed -n 's/^Remv \([^ ]*\).*/\1/p' || true
+}
+
+# package_aside NAME FOLDER REMEDY: what is in a package, in FOLDER/tree, and not installed.
+package_aside() {
+    local name=$1 folder=$2
+    [ ! -e "$folder/complete" ] || return 0
+    rm -rf "$folder"
+    # apt fetches as its own user, who need not be able to write here.
+    mkdir -p "$folder" && chmod 755 "${folder%/*}" "$folder" && mkdir -m 777 "$folder/deb"
+    packages_known "$name" || packages_update
+    run_logged "$name" "$3" "$name: fetching its package" package_aside_fetch "$name" "$folder"
+    touch "$folder/complete"
+}
+
+package_aside_fetch() {
+    (cd "$2/deb" && apt-get -q -o Acquire::Retries=3 download "$1") || return
+    dpkg-deb --extract "$2/deb/$1"_*.deb "$2/tree"
+}
+
+# busybox_ready: sets MEMFOLD_BUSYBOX to a static one. Its package cannot be beside the other busybox, which many
+# machines have, and which is not ours to remove.
+busybox_ready() {
+    export MEMFOLD_BUSYBOX=/bin/busybox
+    [ "$(dpkg-query -W -f '${db:Status-Status}' busybox-static 2>/dev/null)" != installed ] || return 0
+    package_aside busybox-static "$MF_CACHE/tools/busybox" "check the network"
+    MEMFOLD_BUSYBOX=$(find "$MF_CACHE/tools/busybox/tree" -type f -path '*/bin/busybox')
+}
+
 packages_update() {
     run_logged apt-update "check the network and the machine's apt sources" \
         "package lists: apt-get update" apt_get update
@@ -57,7 +88,7 @@ packages_update() {
 
 # packages_install PURPOSE...
 packages_install() {
-    local missing names
+    local missing names removed
     missing=$(packages_missing "$@")
     [ -n "$missing" ] || return 0
     names=$(printf '%s' "$missing" | tr '\n' ' ')
@@ -67,12 +98,15 @@ packages_install() {
     mapfile -t list <<<"$missing"
     quiet_services_begin
     packages_known "${list[@]}" || packages_update
+    removed=$(packages_removed "${list[@]}" | tr '\n' ' ')
+    [ -z "$removed" ] || die "for the packages $names apt would remove: $removed" \
+        "if nobody needs these: apt-get install --no-install-recommends $names"
     say "packages that are missing: $names"
     if ! try_logged apt-install "packages: installing ${#list[@]} and what they need" \
-        apt_get install --no-install-recommends "${list[@]}"; then
+        apt_get install --no-remove --no-install-recommends "${list[@]}"; then
         packages_update
         run_logged apt-install "read the log; a broken installation is often mended by: apt-get -f install" \
-            "packages: installing again after an update" apt_get install --no-install-recommends "${list[@]}"
+            "packages: installing again after an update" apt_get install --no-remove --no-install-recommends "${list[@]}"
     fi
     quiet_services_end
 }

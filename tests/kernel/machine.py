@@ -25,7 +25,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 # The distribution's emulator comes first: the tier then needs no build of our own, and runs on what
 # kernel developers have. Ours serves where it is the one that is installed.
 EMULATORS = ("/usr/bin/qemu-system-x86_64", "/opt/memfold/bin/qemu-system-x86_64")
-BUSYBOX = "/bin/busybox"
+BUSYBOX = os.environ.get("MEMFOLD_BUSYBOX", "/bin/busybox")
 CMDLINE = ("oops=panic", "panic_on_warn=1", "hung_task_panic=1", "softlockup_panic=1",
            "watchdog_thresh=60", "rcupdate.rcu_cpu_stall_timeout=100", "sysctl.kernel.panic_on_rcu_stall=1",
            "sysctl.kernel.hung_task_timeout_secs=100", "loglevel=5", "printk.time=1")

@@ -40,7 +40,7 @@ DATA = ("/etc/libvirt", "/usr/share/libvirt", "/usr/share/seabios", "/usr/share/
         "/usr/share/qemu/linuxboot.bin", "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/multiboot.bin",
         "/usr/share/qemu/multiboot_dma.bin", "/usr/share/qemu/pvh.bin", "/usr/share/dbus-1/system.conf",
         "/etc/dbus-1", "/usr/lib/locale/C.utf8", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
-BUSYBOX = "/bin/busybox"
+BUSYBOX = os.environ.get("MEMFOLD_BUSYBOX", "/bin/busybox")
 USERS = ("root", "nobody", "libvirt-qemu", "messagebus")
 GROUPS = ("root", "nogroup", "kvm", "libvirt", "libvirt-qemu", "messagebus", "tty", "disk", "adm", "netdev")
 FOLDERS = ("proc", "sys", "dev", "run", "tmp", "root", "memfold", "var/lib/dbus", "var/lib/libvirt", "var/cache/libvirt",
@@ -93,7 +93,7 @@ def accounts(root):
 
 def busybox(root):
     """Its commands, where no real one is."""
-    put(root, BUSYBOX)
+    put(root, BUSYBOX, "usr/bin/busybox")
     for name in subprocess.run([BUSYBOX, "--list"], text=True, capture_output=True, check=True).stdout.split():
         link = root / "usr/bin" / name
         if not link.exists() and not (root / "usr/sbin" / name).exists():

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-BUSYBOX = "/bin/busybox"
+BUSYBOX = os.environ.get("MEMFOLD_BUSYBOX", "/bin/busybox")
 # The C library of a static program registers an area for outputartable sequences, which the processes of the
 # machine inherit and lose: the host ends them.
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.pthread.rseq=0", "PATH": "/usr/bin:/bin"}
