@@ -89,6 +89,16 @@ def no_file_names_another_folder(folder):
 
 
 @tap.test
+def it_is_ready_before_libvirt_starts_domains_at_boot(folder):
+    unit = (place(folder, "unitdir") / "memfoldd.service").read_text(encoding="utf-8").splitlines()
+    words = {key: {word for line in unit if line.startswith(f"{key}=") for word in line.split("=", 1)[1].split()}
+             for key in ("After", "Before")}
+    libvirt = {"libvirtd.service", "virtqemud.service"}
+    tap.check(libvirt <= words["Before"], f"Before={words['Before']}")
+    tap.check(not libvirt & words["After"], f"After={words['After']}")
+
+
+@tap.test
 def systemd_takes_the_unit(folder):
     if not shutil.which("systemd-analyze"):
         tap.skip("systemd-analyze is not installed")
