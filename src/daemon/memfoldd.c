@@ -303,15 +303,16 @@ run(Daemon *daemon, GError **error)
     return TRUE;
 }
 
-/* Everything is put back by now.  A worker that a frozen libvirtd or QEMU holds can't be stopped,
- * and exit() would pull down libvirt's libraries under it (mf-workers.h). */
+/* Everything is put back by now.  A worker that a frozen libvirtd or QEMU holds, or a process whose
+ * figures it reads, can't be stopped, and exit() would pull down libvirt's libraries under it
+ * (mf-workers.h). */
 static int
 leave(int status)
 {
     guint undone_count = mf_workers_wait(LEAVE_WAIT_MSEC);
 
     if (undone_count > 0) {
-        g_message("leaving while %u calls still wait for libvirt or QEMU", undone_count);
+        g_message("leaving while %u calls still wait for libvirt, QEMU or a process", undone_count);
         _exit(status);
     }
     return status;

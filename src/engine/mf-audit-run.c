@@ -11,6 +11,9 @@
 /* Looks at suspects; what is in doubt after the last one stays so. */
 #define LOOKS_MAX 4
 
+#define NOT_LOOKED_AT       "its memory could not be looked at to its end"
+#define USE_ZERO_PAGES_KNOB "sys/kernel/mm/ksm/use_zero_pages"
+
 typedef struct {
     MfRoot *root;
     const MfConfig *config;
@@ -139,11 +142,10 @@ on_advance(guint done_permyriad, gpointer data)
 static const MfPagewalkSink sink = {on_page, on_advance};
 
 static void
-fail_domain(MfAuditDomain *entry, const char *why)
+fail_domain(MfAuditDomain *entry, const char *what, const char *why)
 {
     if (!entry->trouble) {
-        entry->trouble = mf_reason_new(MF_REASON_AUDIT_FAILED, NULL,
-                                       "its memory could not be looked at to its end: %s", why);
+        entry->trouble = mf_reason_new(MF_REASON_AUDIT_FAILED, NULL, "%s: %s", what, why);
     }
 }
 
@@ -168,7 +170,7 @@ look_at_domain(Run *run, guint party, GError **error)
         }
         /* Who has ended shares nothing. */
         if (!mf_error_is_gone(cause)) {
-            fail_domain(entry, cause->message);
+            fail_domain(entry, NOT_LOOKED_AT, cause->message);
         }
     }
     if (!run->looks_again) {
@@ -312,18 +314,25 @@ find_domain(Run *run, MfDomain *domain, MfAuditDomain *entry)
 {
     gboolean had_pid = domain->pid != 0;
     g_autoptr(GError) error = NULL;
+    g_autoptr(GError) unread = NULL;
 
     if (!mf_proc_find_pid(run->root, domain->name, domain->uuid, &domain->pid, &error)) {
         /* One that was there has ended. */
         if (!had_pid || !mf_error_is_gone(error)) {
-            fail_domain(entry, error->message);
+            fail_domain(entry, NOT_LOOKED_AT, error->message);
         }
+        return;
+    }
+    domain->zero_bytes = MF_U64_ABSENT;
+    if (!mf_proc_read_ksm_stat(run->root, run->report->page_size_bytes, domain, &unread) &&
+        mf_error_is_gone(unread)) {
         return;
     }
     entry->pid = domain->pid;
     entry->ksm_group_number = mf_proc_read_ksm_group(run->root, domain);
-    domain->zero_bytes = MF_U64_ABSENT;
-    mf_proc_read_ksm_stat(run->root, run->report->page_size_bytes, domain, NULL);
+    if (domain->is_unread) {
+        fail_domain(entry, "its group is not known", "what its XML asks for could not be read");
+    }
     if (domain->zero_bytes.known) {
         entry->zero_pages = MF_U64(domain->zero_bytes.value / run->report->page_size_bytes);
     }
@@ -357,6 +366,23 @@ add_domains(Run *run, GPtrArray *domains, GHashTable *judged)
     }
 }
 
+/* ksmd's zero pages where the configuration forbids them.  They do not show in page tables: where
+ * the kernel may place them and does not count them (stock ones before 6.6), nothing is proven. */
+static void
+judge_zero_pages(Run *run, MfAuditDomain *entry)
+{
+    if (!entry->is_judged || run->config->use_zero_pages != MF_SETTING_OFF ||
+        g_str_equal(entry->group, MF_GROUP_SHARED)) {
+        return;
+    }
+    if (entry->zero_pages.known) {
+        run->report->zero_violation_pages += entry->zero_pages.value;
+    } else if (entry->pid != 0 && mf_root_exists(run->root, USE_ZERO_PAGES_KNOB)) {
+        fail_domain(entry, "its merged pages of zeroes are not known",
+                    "the kernel does not count them in its ksm_stat, or it can't be read");
+    }
+}
+
 static void
 conclude(Run *run)
 {
@@ -367,11 +393,8 @@ conclude(Run *run)
         MfAuditDomain *entry = report->domains->pdata[i];
 
         entry->violation_pages = mf_audit_get_violations_of(run->audit, i);
+        judge_zero_pages(run, entry);
         report->failed_count += entry->trouble ? 1 : 0;
-        if (entry->is_judged && run->config->use_zero_pages == MF_SETTING_OFF &&
-            !g_str_equal(entry->group, MF_GROUP_SHARED) && entry->zero_pages.known) {
-            report->zero_violation_pages += entry->zero_pages.value;
-        }
     }
     report->pairs = g_array_copy((GArray *)mf_audit_get_pairs(run->audit));
     report->verdict = mf_audit_judge(&report->counts, report->zero_violation_pages,

@@ -27,7 +27,7 @@ typedef struct {
     gboolean is_judged;
     MfU64 ksm_group_number;
     gint64 pid;
-    MfReason *trouble; /* why not all of it was looked at; or NULL */
+    MfReason *trouble; /* why not all of it is proven; or NULL */
     guint64 looked_pages;
     guint64 merged_pages;
     guint64 swapped_pages;

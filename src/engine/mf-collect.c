@@ -7,11 +7,13 @@
 #include "../io/mf-host.h"
 #include "../io/mf-ksm-groups.h"
 #include "../io/mf-ksm.h"
+#include "../io/mf-others.h"
 #include "../io/mf-proc.h"
 
 struct _MfProblems {
     GHashTable *texts; /* subject -> text */
     MfManagers *managers;
+    MfOthers *others;
 };
 
 MfProblems *
@@ -21,6 +23,7 @@ mf_problems_new(void)
 
     problems->texts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     problems->managers = mf_managers_new();
+    problems->others = mf_others_new();
     return problems;
 }
 
@@ -28,6 +31,7 @@ void
 mf_problems_free(MfProblems *problems)
 {
     if (problems) {
+        mf_others_free(problems->others);
         mf_managers_free(problems->managers);
         g_hash_table_unref(problems->texts);
         g_free(problems);
@@ -49,6 +53,12 @@ mf_problems_note(MfProblems *problems, const char *subject, const char *what, co
     }
     g_warning("%s: %s", what, error->message);
     g_hash_table_replace(problems->texts, g_strdup(subject), g_strdup(error->message));
+}
+
+gint64
+mf_problems_get_lost_usec(const MfProblems *problems)
+{
+    return mf_others_get_lost_usec(problems->others);
 }
 
 static gboolean
@@ -206,13 +216,34 @@ collect_orders(MfRoot *root, MfSnapshot *snapshot)
     }
 }
 
+/* What processes save that are no domains. */
+static void
+collect_others(MfRoot *root, MfSnapshot *snapshot, MfProblems *problems)
+{
+    g_autoptr(GHashTable) pids = g_hash_table_new(g_int64_hash, g_int64_equal);
+    g_autoptr(MfOthers) unremembered = problems ? NULL : mf_others_new();
+    g_autoptr(GError) bound = NULL;
+    g_autoptr(GError) error = NULL;
+
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        MfDomain *domain = snapshot->domains->pdata[i];
+
+        if (domain->pid > 0) {
+            g_hash_table_add(pids, &domain->pid);
+        }
+    }
+    mf_others_read(problems ? problems->others : unremembered, root, pids, &snapshot->host, &bound,
+                   &error);
+    mf_problems_note(problems, "others", "other processes that merge", error);
+    mf_problems_note(problems, "others-bound", "other processes that merge", bound);
+}
+
 MfSnapshot *
 mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems *problems)
 {
     g_autoptr(MfSnapshot) snapshot = mf_snapshot_new();
     g_autoptr(GError) host_error = NULL;
     g_autoptr(GError) ksm_error = NULL;
-    g_autoptr(GError) others_error = NULL;
     g_autoptr(GError) groups_error = NULL;
     MfHost *host = &snapshot->host;
 
@@ -227,17 +258,7 @@ mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems 
         collect_domain(root, host->page_size_bytes, domains->pdata[i], with_accounts, problems);
     }
     if (with_accounts) {
-        g_autoptr(GHashTable) pids = g_hash_table_new(g_int64_hash, g_int64_equal);
-
-        for (guint i = 0; i < domains->len; i++) {
-            MfDomain *domain = domains->pdata[i];
-
-            if (domain->pid > 0) {
-                g_hash_table_add(pids, &domain->pid);
-            }
-        }
-        mf_proc_read_others(root, pids, host, &others_error);
-        mf_problems_note(problems, "others", "other processes that merge", others_error);
+        collect_others(root, snapshot, problems);
         snapshot->groups = mf_ksm_read_groups(root, &groups_error);
         mf_problems_note(problems, "groups", "groups of ksm", groups_error);
     }

@@ -12,8 +12,9 @@
 #include "../io/mf-root.h"
 
 /* What collecting remembers from one time to the next: the text of the last problem of each subject
- * (a domain's UUID, "ksm", "host"), so that it is logged when it is new and not at every tick, and
- * which processes were looked at (mf-managers.h).  For one thread at a time. */
+ * (a domain's UUID, "ksm", "host"), so that it is logged when it is new and not at every tick,
+ * which processes were looked at (mf-managers.h), and which are still being read (mf-others.h). For
+ * one thread at a time. */
 typedef struct _MfProblems MfProblems;
 MfProblems *mf_problems_new(void);
 void mf_problems_free(MfProblems *problems);
@@ -26,6 +27,9 @@ void mf_problems_note(MfProblems *problems, const char *subject, const char *wha
 /* Forgets all that is about the domain: what has uuid, or uuid and a slash, for the begin of its
  * subject. */
 void mf_problems_forget(MfProblems *problems, const char *uuid);
+
+/* How long the last accounts waited in vain for processes that can't be read (mf-others.h). */
+gint64 mf_problems_get_lost_usec(const MfProblems *problems);
 
 /* Takes domains (of MfDomain, copies with all that is known of them) into a new snapshot and reads
  * the host and their figures; a domain whose process is not found keeps pid 0 and no figures.

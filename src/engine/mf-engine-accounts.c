@@ -73,7 +73,8 @@ on_round(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpoi
     MfPace pace = engine->memory->pacing.pace;
 
     engine->accounting = FALSE;
-    engine->accounts_cost_usec = g_get_monotonic_time() - round->begun_usec;
+    engine->accounts_cost_usec = g_get_monotonic_time() - round->begun_usec -
+                                 mf_problems_get_lost_usec(engine->accounts_problems);
     mf_registry_take_figures(engine->registry, snapshot, TRUE, round->begun_usec);
     mf_snapshot_free(engine->accounts);
     engine->accounts = snapshot;

@@ -46,6 +46,8 @@ struct _MfEngine {
     guint kick_id;
     gboolean ticking;
     gboolean tick_again;
+    gint64 tick_begun_usec; /* of the one that is under way */
+    gboolean tick_late_told;
     gboolean let_go; /* the next tick puts every knob back */
 
     /* mf-engine-accounts.c */

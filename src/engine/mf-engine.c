@@ -8,6 +8,7 @@
 #define KICK_DELAY_MSEC 10
 #define MOVES_MAX       4 /* each may copy what a guest had merged */
 #define STOP_WAIT_USEC  (5 * G_USEC_PER_SEC)
+#define TICK_LATE_USEC  (10 * G_USEC_PER_SEC)
 
 MfEngine *
 mf_engine_new(MfRoot *host, MfJournal *journal, const MfConfig *config)
@@ -116,6 +117,7 @@ static void
 tick_end(MfEngine *engine)
 {
     engine->ticking = FALSE;
+    engine->tick_late_told = FALSE;
     if (engine->tick_again && !engine->stopped) {
         mf_engine_kick(engine);
     }
@@ -245,10 +247,25 @@ tick_begin(MfEngine *engine)
     }
     engine->ticking = TRUE;
     tick = tick_new(engine);
+    engine->tick_begun_usec = tick->begun_usec;
     tick->domains = mf_registry_copy_domains(engine->registry, tick->begun_usec);
     task = g_task_new(NULL, NULL, on_collected, NULL);
     g_task_set_task_data(task, tick, tick_free);
     mf_workers_run_now(task, collect_thread);
+}
+
+/* Nothing is decided while a tick waits for a file of the host's. */
+static void
+warn_of_late_tick(MfEngine *engine)
+{
+    gint64 age_usec = g_get_monotonic_time() - engine->tick_begun_usec;
+
+    if (age_usec >= TICK_LATE_USEC && !engine->tick_late_told) {
+        engine->tick_late_told = TRUE;
+        g_warning("a tick has not ended for %" G_GINT64_FORMAT " s: reading the host's figures, or "
+                  "writing a knob, waits for the kernel; nothing is decided meanwhile",
+                  age_usec / G_USEC_PER_SEC);
+    }
 }
 
 static gboolean
@@ -256,7 +273,9 @@ on_tick(gpointer data)
 {
     MfEngine *engine = data;
 
-    if (!engine->ticking) {
+    if (engine->ticking) {
+        warn_of_late_tick(engine);
+    } else {
         tick_begin(engine);
     }
     return G_SOURCE_CONTINUE;

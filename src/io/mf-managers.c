@@ -2,15 +2,19 @@
 /*
  * Managers by their names.
  *
- * A process is looked at by its comm first: a command line is read only of shells, since that read
- * waits for the process's memory lock, which a QEMU that un-merges holds for long.
+ * A process is looked at by its comm first, then by whose it is, and a command line is read only of
+ * root's shells: that read waits for the process's memory lock, which a QEMU that un-merges holds
+ * for long, and any user's process for as long as it likes.  comm, status and auxv wait for no such
+ * lock.
  */
 #include "mf-managers.h"
 
+#include <elf.h>
 #include <string.h>
 
 #define COMM_MAX_BYTES    256
 #define STATUS_MAX_BYTES  (64 * 1024)
+#define AUXV_MAX_BYTES    4096
 #define CMDLINE_MAX_BYTES (2 * 1024 * 1024)
 #define LOOKS_AT_NEW      2
 #define TURNS             4
@@ -23,7 +27,7 @@ struct _MfManagers {
 
 /* ksmtuned is a shell script of the QEMU packages; virt-handler is KubeVirt's. */
 static const char *const manager_names[] = {"ksmtuned", "virt-handler"};
-static const char *const shells[] = {"bash", "sh", "dash"};
+static const char *const shells[] = {"bash", "sh", "dash", NULL};
 
 /* The manager that a shell runs as a script: its first argument that is no option, unless that is
  * the text of -c.  NULL when it is none. */
@@ -53,38 +57,67 @@ manager_in_cmdline(MfRoot *root, const char *pid)
     return NULL;
 }
 
-/* Whether pid may write the knobs, by the second number of "Uid:" (proc_pid_status(5)).  Any user
- * can name a process as he likes.  What can't be read counts as root's. */
+/* Whether real and effective user are root, by the first two numbers of "Uid:"
+ * (proc_pid_status(5)). What can't be read counts as root's. */
 static gboolean
-is_of_root(MfRoot *root, const char *pid)
+runs_as_root(MfRoot *root, const char *pid)
 {
     g_autofree char *path = g_strdup_printf("proc/%s/status", pid);
     g_autofree char *text = mf_root_read(root, path, STATUS_MAX_BYTES, NULL, NULL);
     const char *line = text != NULL ? strstr(text, "\nUid:\t") : NULL;
-    const char *effective = line != NULL ? strchr(line + strlen("\nUid:\t"), '\t') : NULL;
 
-    return effective == NULL || g_str_has_prefix(effective, "\t0\t");
+    return line == NULL || g_str_has_prefix(line, "\nUid:\t0\t0\t");
 }
 
-/* The manager that the process's comm or command line names; NULL when it is none. */
-static const char *
-manager_by_name(MfRoot *root, const char *pid)
+/* The number of that type in an auxiliary vector: pairs of a type and a number, each a word of the
+ * program's, which may be a narrower one than the kernel's.  Types are small. */
+static gboolean
+find_in_auxv(const char *auxv, gsize length_bytes, guint64 type, guint64 *ret_value)
 {
-    g_autofree char *path = g_strdup_printf("proc/%s/comm", pid);
-    g_autofree char *comm = mf_root_read(root, path, COMM_MAX_BYTES, NULL, NULL);
+    guint64 wide[2];
+    guint32 narrow[2];
 
-    if (comm == NULL) {
-        return NULL;
+    if (length_bytes < sizeof(wide)) {
+        return FALSE;
     }
-    g_strchomp(comm);
+    memcpy(wide, auxv, sizeof(wide));
+    gsize pair_bytes = wide[0] <= G_MAXUINT16 ? sizeof(wide) : sizeof(narrow);
+    for (gsize at = 0; at + pair_bytes <= length_bytes; at += pair_bytes) {
+        memcpy(pair_bytes == sizeof(wide) ? (void *)wide : narrow, auxv + at, pair_bytes);
+        if (pair_bytes == sizeof(narrow)) {
+            wide[0] = narrow[0];
+            wide[1] = narrow[1];
+        }
+        if (wide[0] == type) {
+            *ret_value = wide[1];
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+/* Whether it was root who ran the program.  A set-user-ID program that waits for a password can be
+ * root by both its UIDs and have any name, but what the kernel told it at its start (AT_UID,
+ * getauxval(3)) is who ran it.  Not AT_SECURE: that is also set for a service of root's that is
+ * confined by SELinux or AppArmor.  The vector is hidden from a memfoldd without CAP_SYS_PTRACE;
+ * what can't be read counts as root's, as above. */
+static gboolean
+was_run_by_root(MfRoot *root, const char *pid)
+{
+    g_autofree char *path = g_strdup_printf("proc/%s/auxv", pid);
+    gsize length_bytes = 0;
+    g_autofree char *auxv = mf_root_read(root, path, AUXV_MAX_BYTES, &length_bytes, NULL);
+    guint64 uid = 0;
+
+    return auxv == NULL || !find_in_auxv(auxv, length_bytes, AT_UID, &uid) || uid == 0;
+}
+
+static const char *
+manager_of_comm(const char *comm)
+{
     for (guint i = 0; i < G_N_ELEMENTS(manager_names); i++) {
         if (g_str_equal(comm, manager_names[i])) {
             return manager_names[i];
-        }
-    }
-    for (guint i = 0; i < G_N_ELEMENTS(shells); i++) {
-        if (g_str_equal(comm, shells[i])) {
-            return manager_in_cmdline(root, pid);
         }
     }
     return NULL;
@@ -93,9 +126,21 @@ manager_by_name(MfRoot *root, const char *pid)
 static const char *
 manager_of_pid(MfRoot *root, const char *pid)
 {
-    const char *manager = manager_by_name(root, pid);
+    g_autofree char *path = g_strdup_printf("proc/%s/comm", pid);
+    g_autofree char *comm = mf_root_read(root, path, COMM_MAX_BYTES, NULL, NULL);
+    const char *manager = NULL;
+    gboolean is_shell = FALSE;
 
-    return manager != NULL && is_of_root(root, pid) ? manager : NULL;
+    if (comm == NULL) {
+        return NULL;
+    }
+    manager = manager_of_comm(g_strchomp(comm));
+    is_shell = g_strv_contains(shells, comm);
+    /* Any user can name a process as he likes. */
+    if ((manager == NULL && !is_shell) || !runs_as_root(root, pid) || !was_run_by_root(root, pid)) {
+        return NULL;
+    }
+    return is_shell ? manager_in_cmdline(root, pid) : manager;
 }
 
 MfManagers *

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Who else governs KSM: processes of root's that write the knobs, too (ksmtuned, KubeVirt's
- * virt-handler).
+ * virt-handler).  A set-user-ID program that somebody else runs is not root's, whatever its name.
+ * Nobody but root can have the look wait.
  *
  * A host with hundreds of domains has thousands of processes, and to look at each of them would be
  * the dearest part of a tick.  So who is new is looked at twice, since a program may be about to

@@ -27,10 +27,9 @@
 #define KSM_GROUP_BYTES 64
 #define KSM_FLAGS_BYTES 256
 
-/* Reads proc/PID/file.  A missing file of a process that lives is UNSUPPORTED. */
-static char *
-read_pid_file(MfRoot *root, gint64 pid, const char *file, gsize max_bytes, gsize *ret_length_bytes,
-              GError **error)
+char *
+mf_proc_read_file(MfRoot *root, gint64 pid, const char *file, gsize max_bytes,
+                  gsize *ret_length_bytes, GError **error)
 {
     g_autofree char *directory = g_strdup_printf("proc/%" G_GINT64_FORMAT, pid);
     g_autofree char *path = g_strconcat(directory, "/", file, NULL);
@@ -54,7 +53,7 @@ verify_pid(MfRoot *root, gint64 pid, const char *uuid, GError **error)
 {
     gsize length_bytes;
     g_autofree char *text =
-        read_pid_file(root, pid, "cmdline", CMDLINE_BYTES, &length_bytes, error);
+        mf_proc_read_file(root, pid, "cmdline", CMDLINE_BYTES, &length_bytes, error);
 
     if (text == NULL) {
         return FALSE;
@@ -104,7 +103,7 @@ read_ksm_stat(MfRoot *root, gint64 pid, MfKsmStat *ret_stat, GError **error)
 {
     gsize length_bytes;
     g_autofree char *text =
-        read_pid_file(root, pid, "ksm_stat", KSM_STAT_BYTES, &length_bytes, error);
+        mf_proc_read_file(root, pid, "ksm_stat", KSM_STAT_BYTES, &length_bytes, error);
 
     return text != NULL && mf_parse_ksm_stat(text, length_bytes, ret_stat, error);
 }
@@ -113,7 +112,8 @@ static gboolean
 read_area(MfRoot *root, gint64 pid, MfArea *ret_area, GError **error)
 {
     gsize length_bytes;
-    g_autofree char *text = read_pid_file(root, pid, "smaps", SMAPS_BYTES, &length_bytes, error);
+    g_autofree char *text =
+        mf_proc_read_file(root, pid, "smaps", SMAPS_BYTES, &length_bytes, error);
 
     return text != NULL && mf_parse_smaps(text, length_bytes, ret_area, error);
 }
@@ -144,7 +144,7 @@ mf_proc_read_ksm_group(MfRoot *root, const MfDomain *domain)
 {
     gsize length_bytes;
     g_autofree char *text =
-        read_pid_file(root, domain->pid, "ksm_group", KSM_GROUP_BYTES, &length_bytes, NULL);
+        mf_proc_read_file(root, domain->pid, "ksm_group", KSM_GROUP_BYTES, &length_bytes, NULL);
     guint64 number;
 
     /* "unused" is no number. */
@@ -159,7 +159,7 @@ MfU64
 mf_proc_read_zero_only(MfRoot *root, const MfDomain *domain)
 {
     g_autofree char *text =
-        read_pid_file(root, domain->pid, "ksm_flags", KSM_FLAGS_BYTES, NULL, NULL);
+        mf_proc_read_file(root, domain->pid, "ksm_flags", KSM_FLAGS_BYTES, NULL, NULL);
     g_auto(GStrv) words = text != NULL ? g_strsplit_set(text, " \n", -1) : NULL;
 
     if (text == NULL || !verify_pid(root, domain->pid, domain->uuid, NULL)) {
@@ -238,7 +238,7 @@ mf_proc_read_nodes(MfRoot *root, MfDomain *domain, GError **error)
     gsize length_bytes;
     g_autoptr(GError) cause = NULL;
     g_autofree char *text =
-        read_pid_file(root, domain->pid, "numa_maps", NUMA_BYTES, &length_bytes, &cause);
+        mf_proc_read_file(root, domain->pid, "numa_maps", NUMA_BYTES, &length_bytes, &cause);
     MfNodes nodes = {0};
 
     domain->main_node = MF_U64_ABSENT;
@@ -264,7 +264,7 @@ mf_proc_read_resident(MfRoot *root, guint64 page_size_bytes, const MfDomain *dom
 {
     gsize length_bytes;
     g_autofree char *text =
-        read_pid_file(root, domain->pid, "statm", STATM_BYTES, &length_bytes, error);
+        mf_proc_read_file(root, domain->pid, "statm", STATM_BYTES, &length_bytes, error);
     guint64 resident_pages;
 
     if (text == NULL || !mf_parse_statm(text, length_bytes, &resident_pages, error) ||
@@ -281,7 +281,7 @@ mf_proc_read_private_memory(MfRoot *root, const MfDomain *domain, GError **error
 {
     gsize length_bytes;
     g_autofree char *text =
-        read_pid_file(root, domain->pid, "maps", MAPS_BYTES, &length_bytes, error);
+        mf_proc_read_file(root, domain->pid, "maps", MAPS_BYTES, &length_bytes, error);
     g_autoptr(GArray) stretches =
         text != NULL ? mf_parse_maps_private(text, length_bytes, error) : NULL;
 
@@ -296,7 +296,8 @@ GArray *
 mf_proc_read_mergeable(MfRoot *root, gint64 pid, GError **error)
 {
     gsize length_bytes;
-    g_autofree char *text = read_pid_file(root, pid, "smaps", SMAPS_BYTES, &length_bytes, error);
+    g_autofree char *text =
+        mf_proc_read_file(root, pid, "smaps", SMAPS_BYTES, &length_bytes, error);
 
     return text != NULL ? mf_parse_smaps_mergeable(text, length_bytes, error) : NULL;
 }
@@ -304,7 +305,7 @@ mf_proc_read_mergeable(MfRoot *root, gint64 pid, GError **error)
 char *
 mf_proc_read_comm(MfRoot *root, gint64 pid)
 {
-    g_autofree char *text = read_pid_file(root, pid, "comm", COMM_BYTES, NULL, NULL);
+    g_autofree char *text = mf_proc_read_file(root, pid, "comm", COMM_BYTES, NULL, NULL);
 
     return text != NULL ? mf_text_printable(g_strchomp(text), COMM_BYTES) : g_strdup("?");
 }
@@ -314,7 +315,7 @@ mf_proc_read_guest_memory(MfRoot *root, const MfDomain *domain, GError **error)
 {
     gsize length_bytes;
     g_autofree char *text =
-        read_pid_file(root, domain->pid, "smaps", SMAPS_BYTES, &length_bytes, error);
+        mf_proc_read_file(root, domain->pid, "smaps", SMAPS_BYTES, &length_bytes, error);
     g_autoptr(GArray) stretches =
         text != NULL ? mf_parse_smaps_guest(text, length_bytes, error) : NULL;
 
@@ -330,7 +331,7 @@ mf_proc_read_cgroup(MfRoot *root, const MfDomain *domain, GError **error)
 {
     gsize length_bytes;
     g_autofree char *text =
-        read_pid_file(root, domain->pid, "cgroup", CGROUP_BYTES, &length_bytes, error);
+        mf_proc_read_file(root, domain->pid, "cgroup", CGROUP_BYTES, &length_bytes, error);
     g_autofree char *path =
         text != NULL ? mf_parse_cgroup_of_domain(text, length_bytes, error) : NULL;
 
@@ -338,53 +339,4 @@ mf_proc_read_cgroup(MfRoot *root, const MfDomain *domain, GError **error)
         return NULL;
     }
     return g_steal_pointer(&path);
-}
-
-/* Adds what one process saves.  FALSE when it merges, or may, and can't be read. */
-static gboolean
-add_other(MfRoot *root, gint64 pid, guint64 page_size_bytes, guint64 *sum_bytes, GError **error)
-{
-    MfKsmStat stat;
-    MfArea area;
-
-    if (!read_ksm_stat(root, pid, &stat, error)) {
-        return FALSE;
-    }
-    if (!(stat.merging_pages.known && stat.merging_pages.value > 0) &&
-        !(stat.zero_pages.known && stat.zero_pages.value > 0)) {
-        return TRUE;
-    }
-    if (!read_area(root, pid, &area, error)) {
-        return FALSE;
-    }
-    MfU64 saved = mf_account_saved_bytes(TRUE, &area, stat.zero_pages, page_size_bytes);
-    *sum_bytes = mf_add_sat(*sum_bytes, saved.value);
-    return TRUE;
-}
-
-gboolean
-mf_proc_read_others(MfRoot *root, GHashTable *skip_pids, MfHost *host, GError **error)
-{
-    g_auto(GStrv) names = mf_root_list(root, "proc", error);
-    guint64 sum_bytes = 0;
-
-    host->other_saved_bytes = MF_U64_ABSENT;
-    if (names == NULL) {
-        return FALSE;
-    }
-    for (guint i = 0; names[i] != NULL; i++) {
-        g_autoptr(GError) cause = NULL;
-        gint64 pid;
-        if (!g_ascii_string_to_signed(names[i], 10, 1, G_MAXINT32, &pid, NULL) ||
-            g_hash_table_contains(skip_pids, &pid)) {
-            continue;
-        }
-        if (!add_other(root, pid, host->page_size_bytes, &sum_bytes, &cause) &&
-            !mf_error_is_gone(cause)) {
-            g_propagate_error(error, g_steal_pointer(&cause));
-            return FALSE;
-        }
-    }
-    host->other_saved_bytes = MF_U64(sum_bytes);
-    return TRUE;
 }

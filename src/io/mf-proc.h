@@ -12,6 +12,11 @@
 #include "../core/mf-types.h"
 #include "mf-root.h"
 
+/* Reads /proc/PID/file of any process: text of at most max_bytes (beyond: INVALID), g_free().  GONE
+ * when there is no such process, UNSUPPORTED when there is, but its kernel has no such file. */
+char *mf_proc_read_file(MfRoot *root, gint64 pid, const char *file, gsize max_bytes,
+                        gsize *ret_length_bytes, GError **error);
+
 /* QEMU's PID of domain name by libvirt's PID file (run/libvirt/qemu/NAME.pid), verified by -uuid in
  * its command line.  GONE when there is none. */
 gboolean mf_proc_find_pid(MfRoot *root, const char *name, const char *uuid, gint64 *ret_pid,
@@ -73,7 +78,3 @@ char *mf_proc_read_comm(MfRoot *root, gint64 pid);
 
 /* The control group of domain->pid alone, see mf_parse_cgroup_of_domain().  NULL with error. */
 char *mf_proc_read_cgroup(MfRoot *root, const MfDomain *domain, GError **error);
-
-/* Sum of what processes other than those of skip_pids (gint64 keys via g_int64_hash) save by
- * merging, into host->other_saved_bytes; absent when any that merges can't be read. */
-gboolean mf_proc_read_others(MfRoot *root, GHashTable *skip_pids, MfHost *host, GError **error);

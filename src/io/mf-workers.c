@@ -6,8 +6,10 @@ struct _MfWorkers {
 };
 
 typedef struct {
-    GTask *task;
+    GTask *task; /* or NULL, and then call and data say what to do */
     GTaskThreadFunc function;
+    MfWorkersCall call;
+    gpointer data;
 } Work;
 
 /* Given to workers and not done: of all pools, for one process ends them all. */
@@ -18,9 +20,13 @@ work_run(gpointer data, G_GNUC_UNUSED gpointer pool_data)
 {
     g_autofree Work *work = data;
 
-    work->function(work->task, g_task_get_source_object(work->task),
-                   g_task_get_task_data(work->task), g_task_get_cancellable(work->task));
-    g_object_unref(work->task);
+    if (work->task) {
+        work->function(work->task, g_task_get_source_object(work->task),
+                       g_task_get_task_data(work->task), g_task_get_cancellable(work->task));
+        g_object_unref(work->task);
+    } else {
+        work->call(work->data);
+    }
     g_atomic_int_add(&undone_count, -1);
     g_main_context_wakeup(NULL);
 }
@@ -33,14 +39,31 @@ pool_new(gint max_threads_count)
 }
 
 static void
-pool_run(GThreadPool *pool, GTask *task, GTaskThreadFunc function)
+pool_push(GThreadPool *pool, const Work *what)
 {
-    Work *work = g_new0(Work, 1);
+    Work *work = g_memdup2(what, sizeof(*what));
 
-    work->task = g_object_ref(task);
-    work->function = function;
     g_atomic_int_inc(&undone_count);
     g_thread_pool_push(pool, work, NULL);
+}
+
+static void
+pool_run(GThreadPool *pool, GTask *task, GTaskThreadFunc function)
+{
+    const Work work = {.task = g_object_ref(task), .function = function};
+
+    pool_push(pool, &work);
+}
+
+static GThreadPool *
+unbounded_pool(void)
+{
+    static GThreadPool *unbounded;
+
+    if (g_once_init_enter(&unbounded)) {
+        g_once_init_leave(&unbounded, pool_new(-1));
+    }
+    return unbounded;
 }
 
 MfWorkers *
@@ -70,12 +93,15 @@ mf_workers_run(MfWorkers *workers, GTask *task, GTaskThreadFunc function)
 void
 mf_workers_run_now(GTask *task, GTaskThreadFunc function)
 {
-    static GThreadPool *unbounded;
+    pool_run(unbounded_pool(), task, function);
+}
 
-    if (g_once_init_enter(&unbounded)) {
-        g_once_init_leave(&unbounded, pool_new(-1));
-    }
-    pool_run(unbounded, task, function);
+void
+mf_workers_call_now(MfWorkersCall call, gpointer data)
+{
+    const Work work = {.call = call, .data = data};
+
+    pool_push(unbounded_pool(), &work);
 }
 
 static gboolean

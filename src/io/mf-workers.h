@@ -26,6 +26,10 @@ void mf_workers_run(MfWorkers *workers, GTask *task, GTaskThreadFunc function);
 /* The same, at once, however many run: for what must not wait its turn. */
 void mf_workers_run_now(GTask *task, GTaskThreadFunc function);
 
+/* Calls call(data) at once in a worker, for who waits without a main context. */
+typedef void (*MfWorkersCall)(gpointer data);
+void mf_workers_call_now(MfWorkersCall call, gpointer data);
+
 /* Runs the main context until everything given to any worker is done and its task has returned, or
  * wait_msec have passed.  Returns how many functions are not done; if any, the process can only
  * leave by _exit(). */

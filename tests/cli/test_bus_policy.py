@@ -32,12 +32,19 @@ class Bus:
         self.folder = pathlib.Path(folder)
         self.environment = {**environment, "LD_LIBRARY_PATH": folder}
 
-    def memfold(self, *words, groups=None):
-        """Runs the CLI as root, or as nobody with some groups."""
+    def run(self, *command, groups=None):
+        """Runs a command as root, or as nobody with some groups."""
         options = {} if groups is None else {"user": NOBODY, "group": NOBODY, "extra_groups": groups}
-        return subprocess.run([self.folder / "memfold", *words], env=self.environment, text=True, timeout=30, check=False,
+        return subprocess.run(command, env=self.environment, text=True, timeout=30, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
+    def memfold(self, *words, groups=None):
+        return self.run(self.folder / "memfold", *words, groups=groups)
+
+    def call(self, method, groups=None):
+        """Calls a method of the bus's own interfaces at memfoldd's root."""
+        return self.run("dbus-send", "--system", "--print-reply=literal", "--dest=org.memfold1", "/org/memfold1",
+                        f"org.freedesktop.DBus.{method}", groups=groups)
 
     @contextlib.contextmanager
     def fake_daemon(self, **options):
@@ -93,6 +100,16 @@ def nobody_may_ask(host):
         tap.equal((result.returncode, result.stdout), (1, ""), f"{words}")
         for text in ("permission denied", "the system bus lets only root and the group libvirt"):
             tap.check(text in result.stderr, result.stderr)
+
+
+@tap.test
+def nobody_may_look_for_domains(host):
+    """Introspection lists all objects, and a domain's has its UUID for a name."""
+    for method in ("Introspectable.Introspect", "Peer.Ping"):
+        tap.equal(host.call(method).returncode, 0, f"{method} as root")
+        refused = host.call(method, groups=[])
+        tap.equal((refused.returncode, refused.stdout), (1, ""), f"{method} as nobody")
+        tap.check("AccessDenied" in refused.stderr, refused.stderr)
 
 
 @tap.test

@@ -45,6 +45,10 @@ class Scene:
     def __init__(self, daemon, host, sign):
         self.daemon, self.host, self.sign = daemon, host, sign
 
+    def slow(self):
+        """The host's figures come late, until the sign is taken away."""
+        self.sign.write_text("/meminfo", encoding="ascii")
+
     def begin(self, admission, available_mib=1000, more="", reserve=0):
         """Nothing promised, no domain of an earlier test, and that much memory."""
         for name, uuid in (("a", A), ("b", B), ("c", C)):
@@ -90,7 +94,7 @@ def surroundings():
         host.add_qemu(4711, "vm1", FIRST)
         uri = session.write_node(f"{folder}/node.xml", session.domain("vm1", FIRST, MERGING))
         sign = pathlib.Path(folder, "slow")
-        slow = {**environment, **memfoldd.preload("slow-meminfo"), "SLOW_MEMINFO": str(sign)}
+        slow = {**environment, **memfoldd.preload("slow-file"), "SLOW_FILE": str(sign)}
         with memfoldd.Memfoldd(slow, folder, host.root, uri) as daemon:
             daemon.configure("")
             daemon.start()
@@ -274,7 +278,7 @@ def figures_that_come_late_are_as_no_daemon(scene):
     for more, ok in (("refuse-without-daemon=true", False), ("refuse-without-daemon=false", True)):
         scene.begin("enforce", more=more)
         late = scene.daemon.logged(LATE)
-        scene.sign.touch()
+        scene.slow()
         answer = scene.ask("a", A, 10)
         scene.sign.unlink()
         tap.equal(answer["ok"], ok, f"answer with {more}: {answer}")
@@ -286,7 +290,7 @@ def figures_that_come_late_are_as_no_daemon(scene):
 @tap.test
 def one_that_starts_unchecked_is_counted(scene):
     scene.begin("enforce", more="refuse-without-daemon=false")
-    scene.sign.touch()
+    scene.slow()
     tap.equal(scene.ask("a", A, 800), ENOUGH, "answer without figures")
     scene.sign.unlink()
     # 800 + 80/4096 of it + 32.
@@ -302,7 +306,7 @@ def one_whose_start_failed_before_the_figures_came_holds_nothing(scene):
     scene.begin("warn")
     wait.until("ksmd to run", lambda: scene.host.get("run") == "1", 20)
     late = scene.daemon.logged(LATE)
-    scene.sign.touch()
+    scene.slow()
     tap.equal(scene.daemon.hook("prepare", "a", A, memory_bytes=MIB, policy=MERGING.replace('"on"', '"off"')), ENOUGH,
               "answer without figures")
     tap.equal(scene.daemon.logged(LATE) - late, 1, "lines in the log")

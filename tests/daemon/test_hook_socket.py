@@ -62,6 +62,15 @@ def every_operation_is_answered(context):
 
 
 @tap.test
+def a_name_that_libvirt_allows_is_taken(context):
+    daemon, _host = context
+    for name in ("a\tb", "a\rb", "a\x7f"):
+        daemon.hook("started", name, NEW, policy=OFF)
+        tap.equal(daemon.domain(name)["merge"], "off", f"merge of {name!r}")
+        daemon.hook("stopped", name, NEW)
+
+
+@tap.test
 def the_answer_is_one_line(context):
     daemon, _host = context
     message = {"version": 1, "operation": "start", "suboperation": "begin", "extra": "-", "name": "x",

@@ -161,11 +161,11 @@ def plans_that_wait_are_few(_context):
         host = fakehost.FakeHost(folder)
         uri = session.write_node(f"{folder}/node.xml", session.domain("vm1", UUID, MERGING))
         late = pathlib.Path(folder, "late")
-        slow = {**environment, **memfoldd.preload("slow-meminfo"), "SLOW_MEMINFO": str(late)}
+        slow = {**environment, **memfoldd.preload("slow-file"), "SLOW_FILE": str(late)}
         with memfoldd.Memfoldd(slow, folder, host.root, uri) as daemon, contextlib.ExitStack() as stack:
             daemon.configure(SLOW)
             daemon.start()
-            late.touch()
+            late.write_text("/meminfo", encoding="ascii")
             plans = [stack.enter_context(subprocess.Popen([MEMFOLD, "plan"], env=environment, text=True,
                                                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
                      for _ in range(PLANS_MAX + 3)]

@@ -19,7 +19,7 @@ import session  # noqa: E402
 import tap  # noqa: E402
 import wait  # noqa: E402
 
-NAMES = ("plain", "tenant", "bad", "optout", "hidden")
+NAMES = ("plain", "tenant", "bad", "optout", "hidden", "tab\tbed")
 UUID = {name: f"{number}1111111-1111-4111-8111-111111111111" for number, name in enumerate(NAMES, 1)}
 ELEMENT = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" {}/>'
 # Calls a method of memfoldd as another user, and prints the error's name, or "ok".
@@ -73,7 +73,8 @@ def surroundings():
             session.domain("bad", UUID["bad"], ELEMENT.format('merge="sometimes"')),
             session.domain("optout", UUID["optout"], backing="<nosharepages/>"),
             session.domain("hidden", UUID["hidden"],
-                           backing="<source type='memfd'/><access mode='shared'/>"))
+                           backing="<source type='memfd'/><access mode='shared'/>"),
+            session.domain("tab&#9;bed", UUID["tab\tbed"], ELEMENT.format('merge="off"')))
         os.chmod(folder, 0o755)
         with memfoldd.Memfoldd(environment, folder, host.root, uri) as daemon:
             daemon.start()
@@ -113,6 +114,10 @@ def every_domain_is_described(daemon):
     tap.check("nosharepages" in codes(domains["optout"]), f"reasons: {codes(domains['optout'])}")
     tap.equal(domains["hidden"]["memory"], "memfd", "memory of the shared one")
     tap.check("memory-shared" in codes(domains["hidden"]), f"reasons: {codes(domains['hidden'])}")
+    # libvirt allows such a name, and the domain's will counts all the same.
+    tabbed = domains["tab\tbed"]
+    tap.equal((tabbed["merge"], tabbed["pid"], tabbed.get("policy_error")), ("off", 4716, None), "a name with a tab")
+    tap.check("\t" not in daemon.text(), "a tab in the log")
 
 
 @tap.test

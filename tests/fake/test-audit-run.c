@@ -304,6 +304,79 @@ test_zero_pages(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     }
 }
 
+/* What the kernel places and does not count is not proven to be nothing. */
+static void
+test_uncounted_zero_pages(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const struct {
+        const char *what;
+        MfSetting setting;
+        const char *ksm_stat; /* of b; NULL: the kernel has none */
+        gboolean is_placed;
+        const char *group;
+        MfAuditVerdict verdict;
+    } cases[] = {
+        {"counted", MF_SETTING_OFF, "ksm_zero_pages 0\n", TRUE, "tenant-b", MF_AUDIT_CLEAN},
+        {"not counted", MF_SETTING_OFF, "ksm_rmap_items 9\n", TRUE, "tenant-b",
+         MF_AUDIT_NOT_PROVEN},
+        {"garbled", MF_SETTING_OFF, "ksm_zero_pages few\n", TRUE, "tenant-b", MF_AUDIT_NOT_PROVEN},
+        {"no ksm_stat", MF_SETTING_OFF, NULL, TRUE, "tenant-b", MF_AUDIT_NOT_PROVEN},
+        {"shared by all", MF_SETTING_OFF, NULL, TRUE, MF_GROUP_SHARED, MF_AUDIT_CLEAN},
+        {"allowed", MF_SETTING_KEEP, NULL, TRUE, "tenant-b", MF_AUDIT_CLEAN},
+        {"never placed", MF_SETTING_OFF, NULL, FALSE, "tenant-b", MF_AUDIT_CLEAN},
+    };
+    g_autofree char *of_a = g_strdup_printf("proc/%d/ksm_stat", PID_A);
+    g_autofree char *of_b = g_strdup_printf("proc/%d/ksm_stat", PID_B);
+
+    fake_root_set_file(scene->fake, of_a, "ksm_zero_pages 0\n");
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        mf_test_case(cases[i].what);
+        scene->config->use_zero_pages = cases[i].setting;
+        fake_root_set_file(scene->fake, of_b, cases[i].ksm_stat ? cases[i].ksm_stat : "");
+        if (!cases[i].ksm_stat) {
+            fake_root_remove_file(scene->fake, of_b);
+        }
+        if (!cases[i].is_placed) {
+            fake_root_remove_ksm(scene->fake, "use_zero_pages");
+        }
+        for (guint k = 0; k < scene->domains->len; k++) {
+            MfDomain *domain = scene->domains->pdata[k];
+
+            if (g_str_equal(domain->uuid, UUID_B)) {
+                g_free(domain->policy->group);
+                domain->policy->group = g_strdup(cases[i].group);
+            }
+        }
+        g_autoptr(MfAuditReport) report = audit(scene, NULL, TRUE);
+        gboolean is_proven = cases[i].verdict == MF_AUDIT_CLEAN;
+        g_assert_cmpint(report->verdict, ==, cases[i].verdict);
+        g_assert_cmpuint(report->failed_count, ==, is_proven ? 0 : 1);
+        for (guint k = 0; k < report->domains->len; k++) {
+            const MfAuditDomain *entry = mf_audit_report_get_domain(report, k);
+
+            g_assert_cmpint(entry->trouble != NULL, ==,
+                            !is_proven && g_str_equal(entry->name, "b"));
+        }
+    }
+}
+
+/* The group of one whose XML could not be read is anybody's guess. */
+static void
+test_unread_domain(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *b = scene->domains->pdata[1];
+
+    b->is_unread = TRUE;
+    g_autoptr(MfAuditReport) unread = audit(scene, NULL, TRUE);
+    g_assert_cmpint(unread->verdict, ==, MF_AUDIT_NOT_PROVEN);
+    g_assert_cmpuint(unread->failed_count, ==, 1);
+    g_assert_nonnull(strstr(mf_audit_report_get_domain(unread, 1)->trouble->text, "its XML"));
+
+    fake_root_end_process(scene->fake, PID_B);
+    g_autoptr(MfAuditReport) ended = audit(scene, NULL, TRUE);
+    g_assert_cmpint(ended->verdict, ==, MF_AUDIT_CLEAN);
+}
+
 /* Who is named is asked about, with all that it shares; what only others have is not. */
 static void
 test_named_domains(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
@@ -353,6 +426,8 @@ main(int argc, char **argv)
     ADD("/audit-run/others", test_others);
     ADD("/audit-run/what-can-not-be-looked-at", test_what_can_not_be_looked_at);
     ADD("/audit-run/zero-pages", test_zero_pages);
+    ADD("/audit-run/uncounted-zero-pages", test_uncounted_zero_pages);
+    ADD("/audit-run/unread-domain", test_unread_domain);
     ADD("/audit-run/named-domains", test_named_domains);
     ADD("/audit-run/cancel", test_cancel);
     return g_test_run();

@@ -123,7 +123,8 @@ test_other_manager_of_a_user(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     } cases[] = {
         {"Name:\tksmtuned\nUmask:\t0022\nUid:\t1000\t1000\t1000\t1000\nGid:\t0\t0\t0\t0\n", NULL},
         {"Name:\tksmtuned\nUid:\t0\t1000\t0\t0\n", NULL},
-        {"Name:\tksmtuned\nUid:\t1000\t0\t0\t0\n", "ksmtuned"},
+        /* su, by that name, waits for a password. */
+        {"Name:\tksmtuned\nUid:\t1000\t0\t0\t0\n", NULL},
         {"Name:\tksmtuned\nUid:\t0\t0\t0\t0\n", "ksmtuned"},
         {"Name:\tksmtuned\n", "ksmtuned"},
     };
@@ -135,6 +136,55 @@ test_other_manager_of_a_user(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
         g_assert_true(mf_host_read(scene->root, scene->host, &scene->error));
         g_assert_cmpstr(scene->host->other_manager, ==, cases[i].found);
     }
+}
+
+/* A set-user-ID program can be root by all its UIDs; the kernel keeps who ran it. */
+static void
+test_other_manager_is_set_uid(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const char *const arguments[] = {"bash", "/usr/sbin/ksmtuned", NULL};
+    static const struct {
+        const char *what;
+        gsize word_bytes;
+        guint64 words[8]; /* AT_HWCAP first, as the kernel has it */
+        const char *found;
+    } cases[] = {
+        {"run by root", 8, {16, 0x178bfbff, 11, 0, 12, 0, 23, 0}, "ksmtuned"},
+        {"run by root, confined", 8, {16, 0x178bfbff, 11, 0, 12, 0, 23, 1}, "ksmtuned"},
+        {"run by a user", 8, {16, 0x178bfbff, 11, 1000, 12, 0, 23, 1}, NULL},
+        {"no UID told", 8, {16, 0x178bfbff, 6, 4096, 17, 100, 0, 0}, "ksmtuned"},
+        {"32 bits, run by root", 4, {16, 0x178bfbff, 11, 0, 12, 0, 23, 0}, "ksmtuned"},
+        {"32 bits, run by a user", 4, {16, 0x178bfbff, 11, 1000, 12, 0, 23, 1}, NULL},
+        {"empty", 0, {0}, "ksmtuned"},
+    };
+    static const char *const comms[] = {"ksmtuned", "bash"};
+    g_autofree char *path =
+        g_build_filename(fake_root_get_path(scene->fake), "proc/500/auxv", NULL);
+
+    for (guint i = 0; i < 2 * G_N_ELEMENTS(cases); i++) {
+        gsize word_bytes = cases[i / 2].word_bytes;
+        guint32 narrow[8];
+
+        mf_test_case(cases[i / 2].what);
+        fake_root_add_process(scene->fake, 500, comms[i % 2], arguments);
+        fake_root_set_file(scene->fake, "proc/500/status", "Name:\tx\nUid:\t0\t0\t0\t0\n");
+        for (guint k = 0; k < G_N_ELEMENTS(narrow); k++) {
+            narrow[k] = (guint32)cases[i / 2].words[k];
+        }
+        g_file_set_contents(
+            path, word_bytes == 4 ? (const char *)narrow : (const char *)cases[i / 2].words,
+            (gssize)(G_N_ELEMENTS(narrow) * word_bytes), &scene->error);
+        g_assert_no_error(scene->error);
+        g_assert_true(mf_host_read(scene->root, scene->host, &scene->error));
+        g_assert_cmpstr(scene->host->other_manager, ==, cases[i / 2].found);
+    }
+
+    /* memfoldd may be confined so that it can't see it. */
+    fake_root_chmod_file(scene->fake, "proc/500/auxv", 0);
+    fake_root_be_nobody(TRUE);
+    g_assert_true(mf_host_read(scene->root, scene->host, &scene->error));
+    fake_root_be_nobody(FALSE);
+    g_assert_cmpstr(scene->host->other_manager, ==, "ksmtuned");
 }
 
 /* The name of the manager that the next look finds; "" for none. */
@@ -395,6 +445,7 @@ main(int argc, char **argv)
     ADD("memory-unreadable", test_memory_unreadable);
     ADD("other-manager", test_other_manager);
     ADD("other-manager-of-a-user", test_other_manager_of_a_user);
+    ADD("other-manager-is-set-uid", test_other_manager_is_set_uid);
     ADD("managers-in-turns", test_managers_in_turns);
     ADD("ksm", test_ksm);
     ADD("ksm-old-kernel", test_ksm_old_kernel);

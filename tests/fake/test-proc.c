@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* QEMU processes by PID: their figures, their ends, and who else merges. */
+/* QEMU processes by PID: their figures, and their ends. */
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -259,51 +259,6 @@ test_denied(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     mf_assert_error(scene->error, MF_ERROR_DENIED, "ksm_stat");
 }
 
-static void
-test_others(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
-{
-    static const char *const arguments[] = {"chrome", NULL};
-    g_autoptr(GHashTable) skip = g_hash_table_new(g_int64_hash, g_int64_equal);
-    FakeDomain figures = {.pid = 300,
-                          .mergeable_kib = 800,
-                          .resident_kib = 500,
-                          .proportional_kib = 400,
-                          .merging_pages = 25,
-                          .zero_pages = 2};
-    MfHost host = {.page_size_bytes = PAGE};
-    gint64 pid = 1234;
-
-    g_hash_table_add(skip, &pid);
-    fake_root_add_process(scene->fake, 299, "idle", arguments);
-    fake_root_add_process(scene->fake, 300, "chrome", arguments);
-    g_assert_true(mf_proc_read_others(scene->root, skip, &host, &scene->error));
-    g_assert_true(host.other_saved_bytes.known);
-    g_assert_cmpuint(host.other_saved_bytes.value, ==, 0);
-
-    fake_root_set_process_ksm(scene->fake, &figures);
-    g_assert_true(mf_proc_read_others(scene->root, skip, &host, &scene->error));
-    g_assert_cmpuint(host.other_saved_bytes.value, ==, 100 * KIB + 2 * PAGE);
-
-    /* The domain is one of the others when nobody skips it. */
-    g_hash_table_remove_all(skip);
-    g_assert_true(mf_proc_read_others(scene->root, skip, &host, &scene->error));
-    g_assert_cmpuint(host.other_saved_bytes.value, ==, 10100 * KIB + 12 * PAGE);
-}
-
-static void
-test_others_unreadable(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
-{
-    g_autoptr(GHashTable) skip = g_hash_table_new(g_int64_hash, g_int64_equal);
-    MfHost host = {.page_size_bytes = PAGE, .other_saved_bytes = MF_U64(5)};
-
-    fake_root_chmod_file(scene->fake, "proc/1234/smaps", 0);
-    fake_root_be_nobody(TRUE);
-    g_assert_false(mf_proc_read_others(scene->root, skip, &host, &scene->error));
-    fake_root_be_nobody(FALSE);
-    mf_assert_error(scene->error, MF_ERROR_DENIED, "1234/smaps");
-    g_assert_false(host.other_saved_bytes.known);
-}
-
 /* The real kernel: a live process has figures, a dead one that nobody reaped has none, nor one
  * reaped. */
 static void
@@ -355,8 +310,6 @@ main(int argc, char **argv)
     ADD("no-ksm-stat", test_no_ksm_stat);
     ADD("bad-figures", test_bad_figures);
     ADD("denied", test_denied);
-    ADD("others", test_others);
-    ADD("others-unreadable", test_others_unreadable);
     ADD("real-death", test_real_death);
     return g_test_run();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The hook's line to memfoldd: what is taken has a name that can stand in a path and in a log. */
+/* The hook's line to memfoldd: what is taken has a name that can stand in a path. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -24,7 +24,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (domain != NULL) {
         g_assert_true(g_uuid_string_is_valid(domain->uuid));
         g_assert_cmpuint(strlen(domain->name), >, 0);
-        g_assert_null(strpbrk(domain->name, "/\n\r\t\033"));
+        g_assert_null(strpbrk(domain->name, "/\n"));
         g_assert_nonnull(domain->policy);
     }
     return 0;

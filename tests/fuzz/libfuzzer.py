@@ -39,7 +39,7 @@ REACHES = {
     "hook": ("mf_hook_message_parse", "read_policy", "read_memory_bytes", "mf_policy_from_xml"),
     "hookside": ("mf_hook_args_parse", "mf_hook_message_new", "mf_hook_answer_check", "words_after", "append_json_string"),
     "host": ("mf_ksm_read", "mf_ksm_read_groups", "mf_host_read_in_turns", "mf_proc_find_pid", "mf_proc_read_smaps",
-             "mf_proc_read_nodes", "mf_proc_read_others", "mf_cgroup_reclaim", "hash_pages", "mf_decide",
+             "mf_proc_read_nodes", "mf_others_read", "mf_cgroup_reclaim", "hash_pages", "mf_decide",
              "mf_parse_pressure", "mf_parse_vmstat", "manager_in_cmdline", "mf_why_tell"),
     "parse": ("mf_parse_meminfo", "mf_parse_pressure", "mf_parse_vmstat", "mf_parse_ksm_stat", "mf_parse_smaps",
               "mf_parse_smaps_guest", "mf_parse_stat", "mf_parse_statm", "mf_parse_choice",

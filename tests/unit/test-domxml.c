@@ -220,6 +220,33 @@ test_refused(void)
     }
 }
 
+/* A name is refused for what libvirt refuses, and for nothing else. */
+static void
+test_names(void)
+{
+    static const struct {
+        const char *written;
+        const char *name; /* or NULL */
+    } cases[] = {
+        {"a&#9;b", "a\tb"}, {"a&#13;b", "a\rb"}, {"a\x7f", "a\x7f"}, {"a\xc2\x9b", "a\xc2\x9b"},
+        {" a ", " a "},     {"..", ".."},        {"a&#10;b", NULL},  {"a/b", NULL},
+        {"a&#47;b", NULL},  {"a&#0;b", NULL},    {"a&#27;b", NULL},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *xml = g_strdup_printf(
+            "<domain><name>%s</name><uuid>" UUID "</uuid></domain>", cases[i].written);
+        g_autoptr(MfDomxml) domxml = NULL;
+
+        mf_test_case(cases[i].written);
+        domxml = mf_domxml_parse(xml, strlen(xml), NULL);
+        g_assert_cmpint(domxml != NULL, ==, cases[i].name != NULL);
+        if (domxml != NULL) {
+            g_assert_cmpstr(domxml->name, ==, cases[i].name);
+        }
+    }
+}
+
 /* Entities that multiply cost nothing; too much text and too deep a tree are refused. */
 static void
 test_bombs(void)
@@ -298,5 +325,6 @@ main(int argc, char **argv)
     g_test_add_func("/domxml/policy-bad", test_policy_bad);
     g_test_add_func("/domxml/refused", test_refused);
     g_test_add_func("/domxml/bombs", test_bombs);
+    g_test_add_func("/domxml/names", test_names);
     return g_test_run();
 }
