@@ -26,6 +26,9 @@ gboolean mf_storm_may_be_asked(const MfErrand *errand, gint64 now_usec);
 void mf_storm_act(MfPlan *plan, const MfCandidate *candidate, MfActionKind kind, guint64 bytes,
                   gint64 now_usec, MfReason *reason);
 
+/* written_bytes: since it was noted last. */
+void mf_unseen_note(MfUnseen *unseen, const MfHost *host, guint64 written_bytes);
+
 /* What must be at hand for somebody to take so much. */
 guint64 mf_storm_room_bytes(guint64 need_bytes);
 gboolean mf_storm_is_room_for(const MfStorm *storm, MfU64 need);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Whether there is a storm: rates, what is at hand, and for how long. */
-#include "mf-storm.h"
+#include "mf-storm-private.h"
 
 #include "mf-units.h"
 
@@ -10,7 +10,6 @@
 #define NEAR_FACTOR       4                    /* of the horizon: worth looking more often */
 #define RELIEF_FACTOR     2                    /* of the horizon: a storm lasts until then */
 #define FOREIGN_DIVISOR   4 /* merged memory is less than that part of what is lost: not ours */
-#define SWEEPS_TO_NOTICE  2 /* ksmd has been everywhere */
 #define STORM_TICK_MSEC   250
 #define EXPOSED_TICK_MSEC 500
 #define NAMES_MAX         3
@@ -101,17 +100,6 @@ mf_storm_tick_msec(const MfConfig *config, const MfStorm *storm)
     return storm->exposed ? MIN(config->tick_msec, EXPOSED_TICK_MSEC) : config->tick_msec;
 }
 
-MfCover
-mf_storm_cover(const MfStorm *storm, const MfHost *host)
-{
-    MfHost seen = *host; /* its texts stay the host's */
-
-    if (host->saved_bytes.known) {
-        seen.saved_bytes = MF_U64(mf_sub_clamp(host->saved_bytes.value, storm->unseen_bytes));
-    }
-    return mf_cover_measure(&seen);
-}
-
 MfU64
 mf_storm_left_msec(const MfStorm *storm)
 {
@@ -135,22 +123,6 @@ growth(MfU64 before, MfU64 now)
 {
     return before.known && now.known && now.value >= before.value ? MF_U64(now.value - before.value)
                                                                   : MF_U64_ABSENT;
-}
-
-/* What is written and not noticed by KSM's counters yet.  Two sweeps of ksmd notice all. */
-static void
-note_unseen(const MfHost *host, MfStorm *storm, guint64 broken_bytes, guint64 dropped_bytes)
-{
-    MfU64 swept = growth(storm->unseen_scans_count, host->full_scans_count);
-
-    if (swept.known && swept.value >= SWEEPS_TO_NOTICE) {
-        storm->unseen_bytes = 0;
-    }
-    if (broken_bytes > 0) {
-        storm->unseen_scans_count = host->full_scans_count;
-    }
-    storm->unseen_bytes =
-        mf_sub_clamp(mf_add_sat(storm->unseen_bytes, broken_bytes), dropped_bytes);
 }
 
 /* By how much what is at hand has fallen; G_MAXUINT64 when that is not known. */
@@ -188,7 +160,7 @@ measure(const MfHost *host, MfStorm *storm, MfU64 have, gint64 interval_usec)
 
         storm->loss_rate_bytes = MF_U64(ours ? MAX(written_bytes, fall_bytes) : written_bytes);
     }
-    note_unseen(host, storm, broken_bytes, dropped_bytes);
+    mf_unseen_note(&storm->unseen, host, broken_bytes);
 }
 
 /* Whether what is at hand lasts shorter than that, while there is more to be written than that. */
@@ -337,7 +309,9 @@ mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm
     if (!first && interval_usec < MEASURE_MIN_USEC) {
         return;
     }
-    if (!first) {
+    if (first) {
+        mf_unseen_note(&storm->unseen, host, 0);
+    } else {
         measure(host, storm, have, interval_usec);
     }
     MfU64 need = exposure_bytes(snapshot, storm);

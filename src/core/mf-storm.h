@@ -12,8 +12,8 @@
  * KSM's own counters take notice of a written page only when ksmd comes by; so what was written
  * meanwhile, which /proc/vmstat counts at once, is taken off what they say is saved.
  *
- * mf-storm.c measures, mf-storm-victims.c chooses who gives way, mf-storm-balloons.c and
- * mf-storm-resume.c when that ends.  Pure: time is handed in.
+ * mf-storm.c measures with mf-storm-unseen.c, mf-storm-victims.c chooses who gives way,
+ * mf-storm-balloons.c and mf-storm-resume.c when that ends.  Pure: time is handed in.
  */
 #pragma once
 
@@ -56,14 +56,24 @@ typedef struct {
     gboolean relieved;       /* its balloon was asked in this storm */
 } MfVictim;
 
+/* What KSM's counters call saved and is not any more: they take notice of a page that was written
+ * only when ksmd comes by.  What came during one of ksmd's sweeps is noticed when the next one
+ * ends.
+ */
+typedef struct {
+    guint64 new_bytes; /* came during the sweep that is under way */
+    guint64 old_bytes; /* during the one before it */
+    MfU64 scans_count; /* the sweeps that had ended then */
+    MfU64 saved_bytes; /* what was called saved then */
+} MfUnseen;
+
 /* What the guard remembers from one tick to the next. */
 typedef struct {
     gint64 taken_usec; /* when the figures that follow were taken; 0: not yet */
     MfU64 cow_breaks_count;
     MfU64 saved_bytes;
     MfU64 have_bytes;
-    guint64 unseen_bytes;     /* written, and still saved by KSM's counters */
-    MfU64 unseen_scans_count; /* when the last of it was written */
+    MfUnseen unseen;
     gint64 begun_usec;        /* of the interval that was measured last */
     MfU64 written_rate_bytes; /* a second in it: merged memory that was written */
     MfU64 loss_rate_bytes;    /* the same, or what was lost with it */
