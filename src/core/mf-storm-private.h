@@ -29,6 +29,12 @@ void mf_storm_act(MfPlan *plan, const MfCandidate *candidate, MfActionKind kind,
 /* written_bytes: since it was noted last. */
 void mf_unseen_note(MfUnseen *unseen, const MfHost *host, guint64 written_bytes);
 
+/* Takes in what the domain saves, in case that it ends.  Another QEMU than before: it has. */
+void mf_storm_note_shared(MfStorm *storm, const MfDomain *domain);
+
+/* The domain has ended, and KSM's counters take its merged pages for saved until ksmd comes by. */
+void mf_storm_bury(MfStorm *storm, MfVictim *victim);
+
 /* What must be at hand for somebody to take so much. */
 guint64 mf_storm_room_bytes(guint64 need_bytes);
 gboolean mf_storm_is_room_for(const MfStorm *storm, MfU64 need);

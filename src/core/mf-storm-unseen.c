@@ -43,3 +43,42 @@ mf_storm_cover(const MfStorm *storm, const MfHost *host)
     }
     return mf_cover_measure(&seen);
 }
+
+void
+mf_storm_bury(MfStorm *storm, MfVictim *victim)
+{
+    /* What it may have written since is unseen already. */
+    guint64 written_bytes = mf_sub_clamp(storm->broken_bytes, victim->shared_at_bytes);
+
+    if (victim->shared_bytes.known) {
+        storm->unseen.new_bytes = mf_add_sat(
+            storm->unseen.new_bytes, mf_sub_clamp(victim->shared_bytes.value, written_bytes));
+    }
+    victim->shared_bytes = MF_U64_ABSENT;
+}
+
+void
+mf_storm_note_shared(MfStorm *storm, const MfDomain *domain)
+{
+    MfVictim *victim = mf_storm_victim(storm, domain->uuid);
+    gpointer gone_pid = NULL;
+
+    /* The snapshot is older than its end, which is counted. */
+    if (g_hash_table_lookup_extended(storm->gone, domain->uuid, NULL, &gone_pid) &&
+        GPOINTER_TO_INT(gone_pid) == domain->pid) {
+        return;
+    }
+    if (victim->pid != 0 && domain->pid != 0 && victim->pid != domain->pid) {
+        mf_storm_bury(storm, victim);
+    }
+    victim->pid = domain->pid != 0 ? domain->pid : victim->pid;
+    if (!domain->saved_bytes.known) {
+        return;
+    }
+    guint64 shared_bytes = mf_sub_clamp(domain->saved_bytes.value,
+                                        domain->zero_bytes.known ? domain->zero_bytes.value : 0);
+    if (!victim->shared_bytes.known || victim->shared_bytes.value != shared_bytes) {
+        victim->shared_bytes = MF_U64(shared_bytes);
+        victim->shared_at_bytes = storm->broken_bytes;
+    }
+}

@@ -19,12 +19,14 @@ mf_storm_init(MfStorm *storm)
 {
     *storm = (MfStorm){0};
     storm->victims = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    storm->gone = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 }
 
 void
 mf_storm_clear(MfStorm *storm)
 {
     g_clear_pointer(&storm->victims, g_hash_table_unref);
+    g_clear_pointer(&storm->gone, g_hash_table_unref);
 }
 
 void
@@ -33,12 +35,18 @@ mf_storm_copy(const MfStorm *storm, MfStorm *ret_copy)
     GHashTableIter iter;
     gpointer uuid;
     gpointer victim;
+    gpointer pid;
 
     *ret_copy = *storm;
     ret_copy->victims = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    ret_copy->gone = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_hash_table_iter_init(&iter, storm->victims);
     while (g_hash_table_iter_next(&iter, &uuid, &victim)) {
         g_hash_table_insert(ret_copy->victims, g_strdup(uuid), g_memdup2(victim, sizeof(MfVictim)));
+    }
+    g_hash_table_iter_init(&iter, storm->gone);
+    while (g_hash_table_iter_next(&iter, &uuid, &pid)) {
+        g_hash_table_insert(ret_copy->gone, g_strdup(uuid), pid);
     }
 }
 
@@ -57,7 +65,13 @@ mf_storm_victim(MfStorm *storm, const char *uuid)
 void
 mf_storm_forget(MfStorm *storm, const char *uuid)
 {
-    g_hash_table_remove(storm->victims, uuid);
+    MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
+
+    if (victim != NULL) {
+        mf_storm_bury(storm, victim);
+        g_hash_table_insert(storm->gone, g_strdup(uuid), GINT_TO_POINTER((gint)victim->pid));
+        g_hash_table_remove(storm->victims, uuid);
+    }
 }
 
 gboolean
@@ -161,6 +175,7 @@ measure(const MfHost *host, MfStorm *storm, MfU64 have, gint64 interval_usec)
         storm->loss_rate_bytes = MF_U64(ours ? MAX(written_bytes, fall_bytes) : written_bytes);
     }
     mf_unseen_note(&storm->unseen, host, broken_bytes);
+    storm->broken_bytes = mf_add_sat(storm->broken_bytes, broken_bytes);
 }
 
 /* Whether what is at hand lasts shorter than that, while there is more to be written than that. */
@@ -285,18 +300,38 @@ exposure_bytes(const MfSnapshot *snapshot, const MfStorm *storm)
 /* A snapshot may be older than the end of its domain, and mf_storm_forget() then comes too early.
  * One that owes something may also be too new for the snapshot, so that it stays. */
 static gboolean
-is_of_nobody(gpointer uuid, gpointer data, gpointer uuids)
+owes_nothing(const MfVictim *victim)
 {
-    const MfVictim *victim = data;
-
     return !victim->swapping.busy && !victim->calling.busy && !victim->suspended &&
-           victim->balloon.before_bytes == 0 && !g_hash_table_contains(uuids, uuid);
+           victim->balloon.before_bytes == 0;
+}
+
+static void
+drop_those_of_nobody(const MfSnapshot *snapshot, MfStorm *storm)
+{
+    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
+    GHashTableIter iter;
+    gpointer uuid;
+    gpointer victim;
+
+    g_hash_table_iter_init(&iter, storm->victims);
+    while (g_hash_table_iter_next(&iter, &uuid, &victim)) {
+        if (owes_nothing(victim) && !g_hash_table_contains(uuids, uuid)) {
+            mf_storm_bury(storm, victim);
+            g_hash_table_iter_remove(&iter);
+        }
+    }
+    g_hash_table_iter_init(&iter, storm->gone);
+    while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
+        if (!g_hash_table_contains(uuids, uuid)) {
+            g_hash_table_iter_remove(&iter);
+        }
+    }
 }
 
 void
 mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm)
 {
-    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
     const MfHost *host = &snapshot->host;
     MfU64 have = mf_cover_measure(host).have_bytes;
     gint64 interval_usec = snapshot->taken_usec - storm->taken_usec;
@@ -314,6 +349,7 @@ mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm
     } else {
         measure(host, storm, have, interval_usec);
     }
+    drop_those_of_nobody(snapshot, storm);
     MfU64 need = exposure_bytes(snapshot, storm);
     storm->headroom_bytes =
         have.known ? MF_U64(mf_sub_clamp(have.value, reserve_bytes)) : MF_U64_ABSENT;
@@ -323,9 +359,9 @@ mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm
             : 0;
     storm->exposed = need.known && have.known && need.value > storm->headroom_bytes.value;
     judge(config, storm, snapshot->taken_usec);
-    g_hash_table_foreach_remove(storm->victims, is_of_nobody, uuids);
     for (guint i = 0; i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+        mf_storm_note_shared(storm, domain);
         note_domain(host, domain, storm, first ? 0 : interval_usec);
         /* One that comes in the middle of a storm is compared with what it came with. */
         if (!storm->raging || !mf_storm_victim(storm, domain->uuid)->has_baseline) {

@@ -54,6 +54,9 @@ typedef struct {
     gboolean suspended;      /* by memfold, which owes it a resumption */
     gint64 paused_usec;      /* since then; 0: by an earlier memfoldd */
     gboolean relieved;       /* its balloon was asked in this storm */
+    gint64 pid;              /* of the QEMU that the next two are of; 0: not known */
+    MfU64 shared_bytes;      /* of its merged pages, what they save; of zeroes they show at once */
+    guint64 shared_at_bytes; /* what had been written on the host when that was accounted */
 } MfVictim;
 
 /* What KSM's counters call saved and is not any more: they take notice of a page that was written
@@ -74,6 +77,7 @@ typedef struct {
     MfU64 saved_bytes;
     MfU64 have_bytes;
     MfUnseen unseen;
+    guint64 broken_bytes;     /* of merged memory, written on the host since it is looked at */
     gint64 begun_usec;        /* of the interval that was measured last */
     MfU64 written_rate_bytes; /* a second in it: merged memory that was written */
     MfU64 loss_rate_bytes;    /* the same, or what was lost with it */
@@ -86,6 +90,7 @@ typedef struct {
     gint64 calm_usec;         /* when it was last seen to be over; 0: it is not */
     gint64 acted_usec;        /* when a domain was last suspended or resumed */
     GHashTable *victims;      /* uuid -> MfVictim */
+    GHashTable *gone;         /* uuid -> pid: forgotten, and a snapshot may still have it */
 } MfStorm;
 
 void mf_storm_init(MfStorm *storm);
@@ -95,7 +100,8 @@ void mf_storm_copy(const MfStorm *storm, MfStorm *ret_copy); /* ret_copy is not 
 /* Takes a snapshot's figures in, and says by storm->raging whether there is a storm. */
 void mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm);
 
-/* mf_cover_measure(), whose need leaves out what was written since KSM's counters were counted. */
+/* mf_cover_measure(), whose need leaves out what KSM's counters have not noticed: what was written,
+ * and what domains had merged that have ended. */
 MfCover mf_storm_cover(const MfStorm *storm, const MfHost *host);
 
 /* How long what is at hand will last; G_MAXUINT64 when nothing is lost, absent when not known. */
