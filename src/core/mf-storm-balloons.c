@@ -115,8 +115,8 @@ mf_storm_plan_balloons(const MfSnapshot *snapshot, const MfStorm *storm, const G
                                                         mf_balloon_given_bytes(&victim->balloon)));
             continue;
         }
-        if (victim->relieved || victim->suspended || mf_balloon_is_in_doubt(&victim->balloon) ||
-            !candidate->domain->resident_bytes.known ||
+        if (victim->relieved || victim->suspended || victim->unmerged ||
+            mf_balloon_is_in_doubt(&victim->balloon) || !candidate->domain->resident_bytes.known ||
             !mf_storm_may_be_asked(&victim->calling, now_usec)) {
             continue;
         }

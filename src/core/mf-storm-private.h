@@ -35,6 +35,16 @@ void mf_storm_note_shared(MfStorm *storm, const MfDomain *domain);
 /* The domain has ended, and KSM's counters take its merged pages for saved until ksmd comes by. */
 void mf_storm_bury(MfStorm *storm, MfVictim *victim);
 
+/* How much of what was written is memfold's own un-merging; it is still to be expected no longer.
+ */
+guint64 mf_storm_take_unmerged(MfStorm *storm, guint64 written_bytes, gint64 now_usec);
+
+/* After that.  under_way: the domain is being switched or moved. */
+void mf_storm_note_unmerging(MfVictim *victim, gboolean under_way);
+
+/* What the plan has un-merged is to be expected. */
+void mf_storm_plan_unmerging(const MfSnapshot *snapshot, const MfPlan *plan, MfStorm *storm);
+
 /* What must be at hand for somebody to take so much. */
 guint64 mf_storm_room_bytes(guint64 need_bytes);
 gboolean mf_storm_is_room_for(const MfStorm *storm, MfU64 need);

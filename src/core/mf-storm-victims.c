@@ -183,7 +183,9 @@ count_writers(const MfStorm *storm, const GArray *candidates)
     guint count = 0;
 
     for (guint i = 0; i < candidates->len; i++) {
-        count += !stood_still(storm, g_array_index(candidates, MfCandidate, i).victim);
+        const MfVictim *victim = g_array_index(candidates, MfCandidate, i).victim;
+
+        count += !stood_still(storm, victim) && !victim->unmerged;
     }
     return count;
 }
@@ -249,8 +251,10 @@ plan_pauses(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *s
             mf_mul_div(storm->headroom_bytes.value, 1000, rate_bytes) >= limit_msec) {
             return;
         }
-        /* To pause one that writes nothing would bring nothing. */
-        if (victim->suspended || (victim->rate_bytes.known && victim->rate_bytes.value == 0)) {
+        /* To pause one that writes nothing would bring nothing, nor would it with one that memfold
+         * un-merges: QEMU and the kernel go on with that, and answer nobody meanwhile. */
+        if (victim->suspended || victim->unmerged ||
+            (victim->rate_bytes.known && victim->rate_bytes.value == 0)) {
             continue;
         }
         if (mf_storm_may_be_asked(&victim->calling, now_usec)) {
@@ -282,6 +286,7 @@ mf_storm_decide(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *sto
 {
     g_autoptr(GArray) candidates = candidates_of(snapshot, storm, plan);
 
+    mf_storm_plan_unmerging(snapshot, plan, storm);
     tell_storm(config, snapshot, storm, plan);
     tell_given(candidates);
     mf_storm_plan_resumption(snapshot, storm, candidates, plan);

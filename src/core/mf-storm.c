@@ -159,20 +159,24 @@ measure(const MfHost *host, MfStorm *storm, MfU64 have, gint64 interval_usec)
     /* A domain that ends takes its savings with it, and leaves more at hand: nothing was written.
      */
     guint64 lost_bytes = MIN(dropped_bytes, fallen_bytes(storm, have));
+    /* Zero pages are in the second only, what ksmd has not noticed yet in the first. */
+    guint64 written_bytes = MAX(broken_bytes, lost_bytes);
+    guint64 unmerged_bytes =
+        mf_storm_take_unmerged(storm, written_bytes, storm->taken_usec + interval_usec);
 
     storm->written_rate_bytes = MF_U64_ABSENT;
     storm->loss_rate_bytes = MF_U64_ABSENT;
     if (breaks.known || counted) {
-        /* Zero pages are in the second only, what ksmd has not noticed yet in the first. */
         storm->written_rate_bytes =
-            MF_U64(per_second(MAX(broken_bytes, lost_bytes), interval_usec));
+            MF_U64(per_second(written_bytes - unmerged_bytes, interval_usec));
     }
     if (storm->written_rate_bytes.known && storm->have_bytes.known && have.known) {
-        guint64 fall_bytes = per_second(fallen_bytes(storm, have), interval_usec);
-        guint64 written_bytes = storm->written_rate_bytes.value;
-        gboolean ours = written_bytes >= fall_bytes / FOREIGN_DIVISOR;
+        guint64 fall_bytes =
+            per_second(mf_sub_clamp(fallen_bytes(storm, have), unmerged_bytes), interval_usec);
+        guint64 rate_bytes = storm->written_rate_bytes.value;
+        gboolean ours = rate_bytes >= fall_bytes / FOREIGN_DIVISOR;
 
-        storm->loss_rate_bytes = MF_U64(ours ? MAX(written_bytes, fall_bytes) : written_bytes);
+        storm->loss_rate_bytes = MF_U64(ours ? MAX(rate_bytes, fall_bytes) : rate_bytes);
     }
     mf_unseen_note(&storm->unseen, host, broken_bytes);
     storm->broken_bytes = mf_add_sat(storm->broken_bytes, broken_bytes);
@@ -252,15 +256,23 @@ note_domain(const MfHost *host, const MfDomain *domain, MfStorm *storm, gint64 i
     }
 }
 
-/* While there is no storm, what it will be compared with moves along. */
+/* While there is no storm, what it will be compared with moves along; and while memfold un-merges
+ * it, for that is not what the guest writes. */
 static void
 move_baseline(const MfDomain *domain, MfStorm *storm)
 {
     MfVictim *victim = mf_storm_victim(storm, domain->uuid);
+    /* One that comes in the middle of a storm is compared with what it came with. */
+    gboolean calm = !storm->raging || !victim->has_baseline;
 
-    victim->has_baseline = TRUE;
-    victim->cow_breaks_count = domain->cow_breaks_count;
-    victim->own_bytes = own_bytes(domain);
+    if (calm || victim->unmerged) {
+        victim->has_baseline = TRUE;
+        victim->cow_breaks_count = domain->cow_breaks_count;
+        victim->own_bytes = own_bytes(domain);
+    }
+    if (!calm) {
+        return;
+    }
     victim->reclaimed_bytes = 0;
     victim->given_bytes = 0;
     victim->relieved = FALSE;
@@ -316,7 +328,11 @@ drop_those_of_nobody(const MfSnapshot *snapshot, MfStorm *storm)
 
     g_hash_table_iter_init(&iter, storm->victims);
     while (g_hash_table_iter_next(&iter, &uuid, &victim)) {
-        if (owes_nothing(victim) && !g_hash_table_contains(uuids, uuid)) {
+        if (g_hash_table_contains(uuids, uuid)) {
+            continue;
+        }
+        mf_storm_note_unmerging(victim, FALSE);
+        if (owes_nothing(victim)) {
             mf_storm_bury(storm, victim);
             g_hash_table_iter_remove(&iter);
         }
@@ -363,10 +379,9 @@ mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
         mf_storm_note_shared(storm, domain);
         note_domain(host, domain, storm, first ? 0 : interval_usec);
-        /* One that comes in the middle of a storm is compared with what it came with. */
-        if (!storm->raging || !mf_storm_victim(storm, domain->uuid)->has_baseline) {
-            move_baseline(domain, storm);
-        }
+        mf_storm_note_unmerging(mf_storm_victim(storm, domain->uuid),
+                                domain->switching || domain->regrouping);
+        move_baseline(domain, storm);
     }
     storm->begun_usec = storm->taken_usec;
     storm->taken_usec = snapshot->taken_usec;

@@ -12,8 +12,8 @@
  * KSM's own counters take notice of a written page only when ksmd comes by; so what was written
  * meanwhile, which /proc/vmstat counts at once, is taken off what they say is saved.
  *
- * mf-storm.c measures with mf-storm-unseen.c, mf-storm-victims.c chooses who gives way,
- * mf-storm-balloons.c and mf-storm-resume.c when that ends.  Pure: time is handed in.
+ * mf-storm.c measures with mf-storm-unseen.c and mf-storm-unmerge.c, mf-storm-victims.c chooses who
+ * gives way, mf-storm-balloons.c and mf-storm-resume.c when that ends.  Pure: time is handed in.
  */
 #pragma once
 
@@ -54,6 +54,9 @@ typedef struct {
     gboolean suspended;      /* by memfold, which owes it a resumption */
     gint64 paused_usec;      /* since then; 0: by an earlier memfoldd */
     gboolean relieved;       /* its balloon was asked in this storm */
+    gboolean unmerging;      /* memfold has it un-merged, or moved to another group */
+    gboolean unmerged;       /* the same in the interval that was measured last */
+    guint64 unmerging_bytes; /* what that may still write */
     gint64 pid;              /* of the QEMU that the next two are of; 0: not known */
     MfU64 shared_bytes;      /* of its merged pages, what they save; of zeroes they show at once */
     guint64 shared_at_bytes; /* what had been written on the host when that was accounted */
@@ -78,6 +81,7 @@ typedef struct {
     MfU64 have_bytes;
     MfUnseen unseen;
     guint64 broken_bytes;     /* of merged memory, written on the host since it is looked at */
+    gint64 unmerging_usec;    /* when un-merging was planned, or has written, last */
     gint64 begun_usec;        /* of the interval that was measured last */
     MfU64 written_rate_bytes; /* a second in it: merged memory that was written */
     MfU64 loss_rate_bytes;    /* the same, or what was lost with it */
@@ -117,6 +121,10 @@ gboolean mf_storm_knows_writers(const MfStorm *storm);
  * under way until mf_storm_done().  The plan must have a verdict for each domain. */
 void mf_storm_decide(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm,
                      MfPlan *plan);
+
+/* The un-merging, or the move to another group, that was planned for the domain has failed.  That
+ * it has succeeded is seen in a snapshot. */
+void mf_storm_unmerge_failed(MfStorm *storm, const char *uuid);
 
 /* An action came to its end; a resumption that failed is tried again. */
 void mf_storm_done(MfStorm *storm, MfActionKind kind, const char *uuid, gboolean succeeded,
