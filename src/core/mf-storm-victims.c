@@ -317,9 +317,20 @@ note_success(MfStorm *storm, MfVictim *victim, MfActionKind kind, gint64 now_use
     }
 }
 
+/* What it was asked for and has not given is still there. */
+static void
+note_reclaimed(MfVictim *victim, guint64 given_bytes)
+{
+    guint64 missing_bytes = mf_sub_clamp(victim->asked_bytes, given_bytes);
+
+    victim->reclaimed_bytes = mf_sub_clamp(victim->reclaimed_bytes, missing_bytes);
+    victim->given_bytes = mf_sub_clamp(victim->given_bytes, missing_bytes);
+    victim->asked_bytes = 0;
+}
+
 void
 mf_storm_done(MfStorm *storm, MfActionKind kind, const char *uuid, gboolean succeeded,
-              gint64 now_usec)
+              guint64 given_bytes, gint64 now_usec)
 {
     MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
     MfErrand *errand = NULL;
@@ -330,11 +341,11 @@ mf_storm_done(MfStorm *storm, MfActionKind kind, const char *uuid, gboolean succ
     errand = kind == MF_ACTION_RECLAIM ? &victim->swapping : &victim->calling;
     errand->busy = FALSE;
     if (kind == MF_ACTION_RECLAIM) {
-        victim->asked_bytes = 0;
+        note_reclaimed(victim, given_bytes);
     } else {
         victim->pausing = FALSE;
     }
-    if (succeeded) {
+    if (succeeded || (kind == MF_ACTION_RECLAIM && given_bytes > 0)) {
         errand->failures_count = 0;
         note_success(storm, victim, kind, now_usec);
         return;

@@ -44,8 +44,8 @@ typedef struct {
     MfU64 written_bytes;     /* of its merged memory since then; absent: not told */
     MfU64 rate_bytes;        /* a second, over the last interval; absent where it is not counted */
     MfI64 seen_own_bytes;    /* the same, by the last accounts */
-    guint64 reclaimed_bytes; /* asked for in this storm and not seen in them yet */
-    guint64 given_bytes;     /* asked for in this storm, in all */
+    guint64 reclaimed_bytes; /* given or asked for in this storm, and not seen in them yet */
+    guint64 given_bytes;     /* the same, in all */
     guint64 asked_bytes;     /* of them, under way */
     MfBalloon balloon;       /* what it was asked for, and has to give back */
     gint64 balloon_usec;     /* when it was last asked; 0: by an earlier memfoldd */
@@ -126,9 +126,10 @@ void mf_storm_decide(const MfConfig *config, const MfSnapshot *snapshot, MfStorm
  * it has succeeded is seen in a snapshot. */
 void mf_storm_unmerge_failed(MfStorm *storm, const char *uuid);
 
-/* An action came to its end; a resumption that failed is tried again. */
+/* An action came to its end; a resumption that failed is tried again.  given_bytes: what came of
+ * MF_ACTION_RECLAIM.  One that gave something is asked again at once, also when it failed. */
 void mf_storm_done(MfStorm *storm, MfActionKind kind, const char *uuid, gboolean succeeded,
-                   gint64 now_usec);
+                   guint64 given_bytes, gint64 now_usec);
 
 /* A balloon was asked for memory, or to give it back, just now. */
 void mf_storm_set_balloon(MfStorm *storm, const char *uuid, const MfBalloon *balloon,
