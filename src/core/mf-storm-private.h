@@ -9,6 +9,8 @@
 #define MF_STORM_RELIEF_MIN_BYTES (1024 * 1024)
 /* Nobody counts on what was asked for after that. */
 #define MF_STORM_OVERDUE_USEC (5 * G_USEC_PER_SEC)
+/* What a domain takes again shows by then, and the next one may follow. */
+#define MF_STORM_SETTLE_USEC (5 * G_USEC_PER_SEC)
 
 /* The remedy for who gives way in a storm. */
 #define MF_STORM_GIVES_WAY_REMEDY "raise its priority to have others give way first"
@@ -18,6 +20,9 @@ typedef struct {
     MfVictim *victim;
     MfVerdict *verdict;
 } MfCandidate;
+
+/* Under way, and not for so long that nobody counts on it any more. */
+gboolean mf_storm_is_under_way(const MfErrand *errand, gint64 now_usec);
 
 /* Not under way, and no wait after a failure. */
 gboolean mf_storm_may_be_asked(const MfErrand *errand, gint64 now_usec);

@@ -33,10 +33,12 @@ typedef struct {
 
 /* A domain as the guard sees it. */
 typedef struct {
-    MfErrand swapping; /* MF_ACTION_RECLAIM, which needs no libvirt */
-    MfErrand calling;  /* the others, which do */
-    gboolean pausing;  /* that is MF_ACTION_SUSPEND */
-    gboolean missed;   /* a check was wanted while a call was under way */
+    MfErrand swapping;     /* MF_ACTION_RECLAIM, which needs no libvirt */
+    MfErrand calling;      /* the others, which do */
+    gboolean pausing;      /* that is MF_ACTION_SUSPEND */
+    gboolean emptying;     /* that is a balloon that gives all back */
+    guint64 filling_bytes; /* that is a balloon that is asked for so much */
+    gboolean missed;       /* a check was wanted while a call was under way */
     MfU64 last_cow_breaks_count;
     gboolean has_baseline;   /* the next two have been noted */
     MfU64 cow_breaks_count;  /* before the storm, or now while there is none */
@@ -93,6 +95,7 @@ typedef struct {
     gint64 storm_usec;        /* when it began */
     gint64 calm_usec;         /* when it was last seen to be over; 0: it is not */
     gint64 acted_usec;        /* when a domain was last suspended or resumed */
+    gint64 emptied_usec;      /* when a balloon was last told to give all back */
     GHashTable *victims;      /* uuid -> MfVictim */
     GHashTable *gone;         /* uuid -> pid: forgotten, and a snapshot may still have it */
 } MfStorm;
