@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mf-admission.h"
 
-#include "mf-cover.h"
 #include "mf-text.h"
 #include "mf-units.h"
 
@@ -127,28 +126,28 @@ typedef struct {
 
 /* Fills balance.  Returns what is not known, in words, or NULL. */
 static const char *
-weigh(const MfConfig *config, const MfHost *host, guint64 promised_bytes, const MfDomain *domain,
-      Balance *balance)
+weigh(const MfConfig *config, const MfHost *host, const MfCover *cover, guint64 promised_bytes,
+      const MfDomain *domain, Balance *balance)
 {
     MfU64 need = mf_admission_need_bytes(domain);
-    MfCover cover = mf_cover_measure(host);
 
     if (!need.known) {
         return "its XML told no <memory>";
     }
-    if (!cover.have_bytes.known) {
+    if (!cover->have_bytes.known) {
         return "the host's available memory and free swap could not be read";
     }
     if (config->reserve_permyriad > 0 && !host->mem_total_bytes.known) {
         return "the host's RAM could not be read";
     }
-    if (config->coverage_permyriad > 0 && !cover.need_bytes.known) {
+    if (config->coverage_permyriad > 0 && !cover->need_bytes.known) {
         return "what merging saves could not be read";
     }
     *balance = (Balance){
         .need_bytes = need.value,
-        .have_bytes = cover.have_bytes.value,
-        .storm_bytes = mf_mul_div(cover.need_bytes.value, config->coverage_permyriad, MF_PERMYRIAD),
+        .have_bytes = cover->have_bytes.value,
+        .storm_bytes =
+            mf_mul_div(cover->need_bytes.value, config->coverage_permyriad, MF_PERMYRIAD),
         .reserve_bytes =
             mf_mul_div(host->mem_total_bytes.value, config->reserve_permyriad, MF_PERMYRIAD),
         .promised_bytes = promised_bytes,
@@ -196,8 +195,8 @@ uncovered_reason(const Balance *balance, const char *name, gboolean refused)
 }
 
 gboolean
-mf_admission_judge(const MfConfig *config, const MfHost *host, guint64 promised_bytes,
-                   const MfDomain *domain, MfReason **ret_reason)
+mf_admission_judge(const MfConfig *config, const MfHost *host, const MfCover *cover,
+                   guint64 promised_bytes, const MfDomain *domain, MfReason **ret_reason)
 {
     g_autofree char *name = mf_text_printable(domain->name, NAME_MAX_BYTES);
     gboolean enforce = config->admission == MF_ADMISSION_ENFORCE;
@@ -217,7 +216,7 @@ mf_admission_judge(const MfConfig *config, const MfHost *host, guint64 promised_
                                     domain->policy_error);
         return FALSE;
     }
-    unknown = weigh(config, host, promised_bytes, domain, &balance);
+    unknown = weigh(config, host, cover, promised_bytes, domain, &balance);
     if (unknown != NULL) {
         *ret_reason =
             mf_reason_new(MF_REASON_ADMISSION, NULL,

@@ -4,7 +4,8 @@
  *
  * It needs its <memory>, all of it, and what QEMU and the kernel spend on it.  What is there for it
  * is available memory and free swap, less
- *   - what a storm would take: all that merging saves (mf-cover.h), times coverage-permyriad;
+ *   - what a storm would take: all that merging saves (mf-cover.h), less what a domain that has
+ *     just ended had a share of, times coverage-permyriad;
  *   - reserve-permyriad of RAM;
  *   - promises: what domains that were admitted lately may still touch.
  *
@@ -19,6 +20,7 @@
 #pragma once
 
 #include "mf-config.h"
+#include "mf-cover.h"
 #include "mf-plan.h"
 #include "mf-types.h"
 
@@ -54,10 +56,11 @@ guint64 mf_promises_sum_bytes(MfPromises *promises, gint64 now_usec);
 MfU64 mf_admission_need_bytes(const MfDomain *domain);
 
 /* Whether the domain may start: FALSE only under admission=enforce, when it can't be covered or its
- * policy is refused.  promised_bytes: mf_promises_sum_bytes() of the others.  host: mem_*_bytes,
- * swap_free_bytes and saved_bytes are looked at.  ret_reason, the caller's, is NULL when there is
- * nothing to say, and else one sentence that names the domain, with figures.  Pure. */
-gboolean mf_admission_judge(const MfConfig *config, const MfHost *host, guint64 promised_bytes,
-                            const MfDomain *domain, MfReason **ret_reason);
+ * policy is refused.  promised_bytes: mf_promises_sum_bytes() of the others.  host: only
+ * mem_total_bytes is looked at; the rest is in cover, which mf_storm_cover() makes of the same
+ * host. ret_reason, the caller's, is NULL when there is nothing to say, and else one sentence that
+ * names the domain, with figures.  Pure. */
+gboolean mf_admission_judge(const MfConfig *config, const MfHost *host, const MfCover *cover,
+                            guint64 promised_bytes, const MfDomain *domain, MfReason **ret_reason);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfPromises, mf_promises_free)

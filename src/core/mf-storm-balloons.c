@@ -11,6 +11,12 @@
 #define NO_DRIVER                                                                                  \
     "load virtio_balloon in the guest; without it set balloon=false under [storm] in memfold.conf"
 
+/* What balloons are emptied now. */
+typedef struct {
+    gboolean settled;        /* it shows what the last one takes, and the next one may follow */
+    guint64 returning_bytes; /* still to be given back by them */
+} Emptying;
+
 /* It was asked, and may still give more. */
 static gboolean
 is_taking(const MfVictim *victim, gint64 now_usec)
@@ -43,7 +49,8 @@ mf_storm_balloon_trouble(const MfStorm *storm, const char *uuid, gint64 now_usec
 }
 
 static MfReason *
-balloon_reason(const MfStorm *storm, const MfCandidate *candidate, gint64 now_usec)
+balloon_reason(const MfStorm *storm, const MfCandidate *candidate, const Emptying *emptying,
+               gint64 now_usec)
 {
     const MfBalloon *balloon = &candidate->victim->balloon;
     guint64 given_bytes = mf_balloon_given_bytes(balloon);
@@ -71,17 +78,24 @@ balloon_reason(const MfStorm *storm, const MfCandidate *candidate, gint64 now_us
     if (trouble != NULL) {
         return mf_reason_new(MF_REASON_GIVES_WAY, NO_DRIVER, "%s", trouble);
     }
-    if (storm->raging || !storm->headroom_bytes.known) {
-        return mf_reason_new(MF_REASON_GIVES_WAY, MF_STORM_GIVES_WAY_REMEDY,
-                             "its balloon has taken %s of %s that it was asked for (priority %u)",
-                             given, wanted, candidate->domain->policy->priority);
-    }
     if (mf_balloon_is_returning(balloon)) {
         return mf_reason_new(MF_REASON_GIVES_WAY, NULL,
                              "its balloon gives back what it took in a storm, %s are still missing",
                              given);
     }
-    g_autofree char *room = mf_format_bytes(mf_storm_room_bytes(given_bytes));
+    if (storm->raging || !storm->headroom_bytes.known) {
+        return mf_reason_new(MF_REASON_GIVES_WAY, MF_STORM_GIVES_WAY_REMEDY,
+                             "its balloon has taken %s of %s that it was asked for (priority %u)",
+                             given, wanted, candidate->domain->policy->priority);
+    }
+    guint64 room_bytes = mf_storm_room_bytes(mf_add_sat(given_bytes, emptying->returning_bytes));
+    if (!emptying->settled && storm->headroom_bytes.value >= room_bytes) {
+        return mf_reason_new(MF_REASON_GIVES_WAY, NULL,
+                             "its balloon has taken %s, and gives them back when it shows what "
+                             "another one takes that went on",
+                             given);
+    }
+    g_autofree char *room = mf_format_bytes(room_bytes);
     g_autofree char *have = mf_format_bytes(storm->headroom_bytes.value);
     return mf_reason_new(
         MF_REASON_GIVES_WAY, "add swap, stop or migrate a domain",
@@ -90,10 +104,11 @@ balloon_reason(const MfStorm *storm, const MfCandidate *candidate, gint64 now_us
 }
 
 static void
-tell(const MfStorm *storm, const MfCandidate *candidate, gint64 now_usec)
+tell(const MfStorm *storm, const MfCandidate *candidate, const Emptying *emptying, gint64 now_usec)
 {
     if (candidate->victim->balloon.before_bytes > 0) {
-        mf_verdict_tell_first(candidate->verdict, balloon_reason(storm, candidate, now_usec));
+        mf_verdict_tell_first(candidate->verdict,
+                              balloon_reason(storm, candidate, emptying, now_usec));
     }
 }
 
@@ -108,6 +123,10 @@ mf_storm_plan_balloons(const MfSnapshot *snapshot, const MfStorm *storm, const G
         const MfCandidate *candidate = &g_array_index(candidates, MfCandidate, i);
         MfVictim *victim = candidate->victim;
 
+        if (victim->filling_bytes > 0 && mf_storm_is_under_way(&victim->calling, now_usec)) {
+            wanted_bytes = mf_sub_clamp(wanted_bytes, victim->filling_bytes);
+            continue;
+        }
         if (is_taking(victim, now_usec)) {
             /* What is still to come of it need not come from others. */
             wanted_bytes =
@@ -115,8 +134,8 @@ mf_storm_plan_balloons(const MfSnapshot *snapshot, const MfStorm *storm, const G
                                                         mf_balloon_given_bytes(&victim->balloon)));
             continue;
         }
-        if (victim->relieved || victim->suspended || mf_balloon_is_in_doubt(&victim->balloon) ||
-            !candidate->domain->resident_bytes.known ||
+        if (victim->relieved || victim->suspended || victim->unmerged ||
+            mf_balloon_is_in_doubt(&victim->balloon) || !candidate->domain->resident_bytes.known ||
             !mf_storm_may_be_asked(&victim->calling, now_usec)) {
             continue;
         }
@@ -137,7 +156,8 @@ mf_storm_plan_balloons(const MfSnapshot *snapshot, const MfStorm *storm, const G
 
 /* What is still to be given back, or to be left to somebody else's will. */
 static gboolean
-may_be_emptied(const MfStorm *storm, const MfVictim *victim, gint64 now_usec)
+may_be_emptied(const MfStorm *storm, const MfVictim *victim, const Emptying *emptying,
+               gint64 now_usec)
 {
     const MfBalloon *balloon = &victim->balloon;
 
@@ -150,21 +170,45 @@ may_be_emptied(const MfStorm *storm, const MfVictim *victim, gint64 now_usec)
         return now_usec - victim->balloon_usec > RETURN_USEC;
     }
     return mf_balloon_is_foreign(balloon) ||
-           mf_storm_is_room_for(storm, MF_U64(mf_balloon_given_bytes(balloon)));
+           (emptying->settled &&
+            mf_storm_is_room_for(storm, MF_U64(mf_add_sat(mf_balloon_given_bytes(balloon),
+                                                          emptying->returning_bytes))));
 }
 
 static MfReason *
-emptying_reason(const MfStorm *storm, const MfCandidate *candidate, gint64 now_usec)
+emptying_reason(const MfStorm *storm, const MfCandidate *candidate, const Emptying *emptying,
+                gint64 now_usec)
 {
     const MfBalloon *balloon = &candidate->victim->balloon;
 
     if (mf_balloon_is_foreign(balloon)) {
-        return balloon_reason(storm, candidate, now_usec);
+        return balloon_reason(storm, candidate, emptying, now_usec);
     }
     return mf_reason_new(MF_REASON_GIVES_WAY, NULL, "%s",
                          mf_balloon_is_returning(balloon)
                              ? "its balloon was told to give back all, which it does no more"
                              : "the storm is over: its balloon gives back what it took");
+}
+
+static Emptying
+emptying_of(const MfStorm *storm, const GArray *candidates, gint64 now_usec)
+{
+    Emptying emptying = {
+        .settled = now_usec - MAX(storm->emptied_usec, storm->acted_usec) >= MF_STORM_SETTLE_USEC,
+    };
+
+    for (guint i = 0; i < candidates->len; i++) {
+        const MfVictim *victim = g_array_index(candidates, MfCandidate, i).victim;
+
+        if (victim->emptying && mf_storm_is_under_way(&victim->calling, now_usec)) {
+            emptying.settled = FALSE;
+        }
+        if (victim->emptying || mf_balloon_is_returning(&victim->balloon)) {
+            emptying.returning_bytes =
+                mf_add_sat(emptying.returning_bytes, mf_balloon_given_bytes(&victim->balloon));
+        }
+    }
+    return emptying;
 }
 
 /* After the paused ones have gone on, the highest first, one at a time: what that takes shows
@@ -174,16 +218,17 @@ mf_storm_plan_deflation(const MfSnapshot *snapshot, const MfStorm *storm, const 
                         MfPlan *plan)
 {
     gboolean may = !storm->raging && !mf_storm_has_suspended(storm);
+    Emptying emptying = emptying_of(storm, candidates, snapshot->taken_usec);
 
     for (guint i = candidates->len; i > 0; i--) {
         const MfCandidate *candidate = &g_array_index(candidates, MfCandidate, i - 1);
 
-        if (!may || !may_be_emptied(storm, candidate->victim, snapshot->taken_usec)) {
-            tell(storm, candidate, snapshot->taken_usec);
+        if (!may || !may_be_emptied(storm, candidate->victim, &emptying, snapshot->taken_usec)) {
+            tell(storm, candidate, &emptying, snapshot->taken_usec);
             continue;
         }
         mf_storm_act(plan, candidate, MF_ACTION_BALLOON, 0, snapshot->taken_usec,
-                     emptying_reason(storm, candidate, snapshot->taken_usec));
+                     emptying_reason(storm, candidate, &emptying, snapshot->taken_usec));
         may = FALSE;
     }
 }

@@ -9,6 +9,8 @@
 #define MF_STORM_RELIEF_MIN_BYTES (1024 * 1024)
 /* Nobody counts on what was asked for after that. */
 #define MF_STORM_OVERDUE_USEC (5 * G_USEC_PER_SEC)
+/* What a domain takes again shows by then, and the next one may follow. */
+#define MF_STORM_SETTLE_USEC (5 * G_USEC_PER_SEC)
 
 /* The remedy for who gives way in a storm. */
 #define MF_STORM_GIVES_WAY_REMEDY "raise its priority to have others give way first"
@@ -19,12 +21,34 @@ typedef struct {
     MfVerdict *verdict;
 } MfCandidate;
 
+/* Under way, and not for so long that nobody counts on it any more. */
+gboolean mf_storm_is_under_way(const MfErrand *errand, gint64 now_usec);
+
 /* Not under way, and no wait after a failure. */
 gboolean mf_storm_may_be_asked(const MfErrand *errand, gint64 now_usec);
 
 /* Adds an action and tells the verdict; takes reason. */
 void mf_storm_act(MfPlan *plan, const MfCandidate *candidate, MfActionKind kind, guint64 bytes,
                   gint64 now_usec, MfReason *reason);
+
+/* written_bytes: since it was noted last. */
+void mf_unseen_note(MfUnseen *unseen, const MfHost *host, guint64 written_bytes);
+
+/* Takes in what the domain saves, in case that it ends.  Another QEMU than before: it has. */
+void mf_storm_note_shared(MfStorm *storm, const MfDomain *domain);
+
+/* The domain has ended, and KSM's counters take its merged pages for saved until ksmd comes by. */
+void mf_storm_bury(MfStorm *storm, MfVictim *victim);
+
+/* How much of what was written is memfold's own un-merging; it is still to be expected no longer.
+ */
+guint64 mf_storm_take_unmerged(MfStorm *storm, guint64 written_bytes, gint64 now_usec);
+
+/* After that.  under_way: the domain is being switched or moved. */
+void mf_storm_note_unmerging(MfVictim *victim, gboolean under_way);
+
+/* What the plan has un-merged is to be expected. */
+void mf_storm_plan_unmerging(const MfSnapshot *snapshot, const MfPlan *plan, MfStorm *storm);
 
 /* What must be at hand for somebody to take so much. */
 guint64 mf_storm_room_bytes(guint64 need_bytes);

@@ -4,10 +4,9 @@
 
 #include "mf-units.h"
 
-#define MIB         (G_GUINT64_CONSTANT(1) << 20)
-#define SETTLE_USEC (5 * G_USEC_PER_SEC) /* before the next domain may go on */
-#define ROOM_NUM    5 /* a domain goes on when there is so much more than it may take */
-#define ROOM_DEN    4
+#define MIB      (G_GUINT64_CONSTANT(1) << 20)
+#define ROOM_NUM 5 /* a domain goes on when there is so much more than it may take */
+#define ROOM_DEN 4
 #define MIGRATE_ONE                                                                                \
     "migrate one that runs (a paused one stays paused where it goes: virsh resume there)"
 
@@ -221,7 +220,7 @@ mf_storm_plan_resumption(const MfSnapshot *snapshot, const MfStorm *storm, const
                          MfPlan *plan)
 {
     gint64 now_usec = snapshot->taken_usec;
-    gboolean settled = now_usec - storm->acted_usec >= SETTLE_USEC;
+    gboolean settled = now_usec - storm->acted_usec >= MF_STORM_SETTLE_USEC;
     Paused paused = {.least_bytes = G_MAXUINT64};
 
     for (guint i = candidates->len; i > 0; i--) {

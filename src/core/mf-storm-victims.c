@@ -60,9 +60,8 @@ candidates_of(const MfSnapshot *snapshot, MfStorm *storm, MfPlan *plan)
     return candidates;
 }
 
-/* Under way, and not for so long that nobody counts on it any more. */
-static gboolean
-is_under_way(const MfErrand *errand, gint64 now_usec)
+gboolean
+mf_storm_is_under_way(const MfErrand *errand, gint64 now_usec)
 {
     return errand->busy && now_usec - errand->busy_usec <= MF_STORM_OVERDUE_USEC;
 }
@@ -77,13 +76,17 @@ void
 mf_storm_act(MfPlan *plan, const MfCandidate *candidate, MfActionKind kind, guint64 bytes,
              gint64 now_usec, MfReason *reason)
 {
-    MfErrand *errand =
-        kind == MF_ACTION_RECLAIM ? &candidate->victim->swapping : &candidate->victim->calling;
+    MfVictim *victim = candidate->victim;
+    MfErrand *errand = kind == MF_ACTION_RECLAIM ? &victim->swapping : &victim->calling;
 
     errand->busy = TRUE;
     errand->busy_usec = now_usec;
-    candidate->victim->pausing |= kind == MF_ACTION_SUSPEND;
-    candidate->victim->missed &= kind == MF_ACTION_RECLAIM; /* that was told before this call */
+    if (kind != MF_ACTION_RECLAIM) {
+        victim->pausing = kind == MF_ACTION_SUSPEND;
+        victim->emptying = kind == MF_ACTION_BALLOON && bytes == 0;
+        victim->filling_bytes = kind == MF_ACTION_BALLOON ? bytes : 0;
+        victim->missed = FALSE; /* that was told before this call */
+    }
     mf_verdict_tell_first(candidate->verdict, mf_reason_copy(reason));
     mf_plan_add_relief(plan, kind, candidate->domain, bytes, reason);
 }
@@ -128,7 +131,7 @@ plan_reclaim(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *
         MfVictim *victim = candidate->victim;
         guint64 can_bytes = reclaimable_bytes(candidate->domain, victim);
 
-        if (is_under_way(&victim->swapping, now_usec)) {
+        if (mf_storm_is_under_way(&victim->swapping, now_usec)) {
             wanted_bytes = mf_sub_clamp(wanted_bytes, victim->asked_bytes);
             if (can_bytes >= MF_STORM_RELIEF_MIN_BYTES) {
                 return; /* it has more to give, and comes first */
@@ -183,7 +186,9 @@ count_writers(const MfStorm *storm, const GArray *candidates)
     guint count = 0;
 
     for (guint i = 0; i < candidates->len; i++) {
-        count += !stood_still(storm, g_array_index(candidates, MfCandidate, i).victim);
+        const MfVictim *victim = g_array_index(candidates, MfCandidate, i).victim;
+
+        count += !stood_still(storm, victim) && !victim->unmerged;
     }
     return count;
 }
@@ -249,13 +254,15 @@ plan_pauses(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *s
             mf_mul_div(storm->headroom_bytes.value, 1000, rate_bytes) >= limit_msec) {
             return;
         }
-        /* To pause one that writes nothing would bring nothing. */
-        if (victim->suspended || (victim->rate_bytes.known && victim->rate_bytes.value == 0)) {
+        /* To pause one that writes nothing would bring nothing, nor would it with one that memfold
+         * un-merges: QEMU and the kernel go on with that, and answer nobody meanwhile. */
+        if (victim->suspended || victim->unmerged ||
+            (victim->rate_bytes.known && victim->rate_bytes.value == 0)) {
             continue;
         }
         if (mf_storm_may_be_asked(&victim->calling, now_usec)) {
             pause_candidate(candidate, now_usec, left_msec, plan);
-        } else if (!victim->pausing || !is_under_way(&victim->calling, now_usec)) {
+        } else if (!victim->pausing || !mf_storm_is_under_way(&victim->calling, now_usec)) {
             continue; /* it can't be paused: the next one has to */
         }
         rate_bytes = mf_sub_clamp(rate_bytes, share_bytes);
@@ -282,6 +289,7 @@ mf_storm_decide(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *sto
 {
     g_autoptr(GArray) candidates = candidates_of(snapshot, storm, plan);
 
+    mf_storm_plan_unmerging(snapshot, plan, storm);
     tell_storm(config, snapshot, storm, plan);
     tell_given(candidates);
     mf_storm_plan_resumption(snapshot, storm, candidates, plan);
@@ -301,6 +309,21 @@ mf_storm_decide(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *sto
     }
 }
 
+/* A call has ended, whatever has come of it. */
+static void
+note_called(MfStorm *storm, MfVictim *victim, gboolean succeeded, gint64 now_usec)
+{
+    if (victim->emptying) {
+        storm->emptied_usec = now_usec;
+    }
+    if (victim->filling_bytes > 0 && !succeeded) {
+        victim->relieved = FALSE; /* it may be asked again */
+    }
+    victim->pausing = FALSE;
+    victim->emptying = FALSE;
+    victim->filling_bytes = 0;
+}
+
 /* What comes of success. */
 static void
 note_success(MfStorm *storm, MfVictim *victim, MfActionKind kind, gint64 now_usec)
@@ -312,9 +335,20 @@ note_success(MfStorm *storm, MfVictim *victim, MfActionKind kind, gint64 now_use
     }
 }
 
+/* What it was asked for and has not given is still there. */
+static void
+note_reclaimed(MfVictim *victim, guint64 given_bytes)
+{
+    guint64 missing_bytes = mf_sub_clamp(victim->asked_bytes, given_bytes);
+
+    victim->reclaimed_bytes = mf_sub_clamp(victim->reclaimed_bytes, missing_bytes);
+    victim->given_bytes = mf_sub_clamp(victim->given_bytes, missing_bytes);
+    victim->asked_bytes = 0;
+}
+
 void
 mf_storm_done(MfStorm *storm, MfActionKind kind, const char *uuid, gboolean succeeded,
-              gint64 now_usec)
+              guint64 given_bytes, gint64 now_usec)
 {
     MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
     MfErrand *errand = NULL;
@@ -325,11 +359,11 @@ mf_storm_done(MfStorm *storm, MfActionKind kind, const char *uuid, gboolean succ
     errand = kind == MF_ACTION_RECLAIM ? &victim->swapping : &victim->calling;
     errand->busy = FALSE;
     if (kind == MF_ACTION_RECLAIM) {
-        victim->asked_bytes = 0;
+        note_reclaimed(victim, given_bytes);
     } else {
-        victim->pausing = FALSE;
+        note_called(storm, victim, succeeded, now_usec);
     }
-    if (succeeded) {
+    if (succeeded || (kind == MF_ACTION_RECLAIM && given_bytes > 0)) {
         errand->failures_count = 0;
         note_success(storm, victim, kind, now_usec);
         return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Whether there is a storm: rates, what is at hand, and for how long. */
-#include "mf-storm.h"
+#include "mf-storm-private.h"
 
 #include "mf-units.h"
 
@@ -10,7 +10,6 @@
 #define NEAR_FACTOR       4                    /* of the horizon: worth looking more often */
 #define RELIEF_FACTOR     2                    /* of the horizon: a storm lasts until then */
 #define FOREIGN_DIVISOR   4 /* merged memory is less than that part of what is lost: not ours */
-#define SWEEPS_TO_NOTICE  2 /* ksmd has been everywhere */
 #define STORM_TICK_MSEC   250
 #define EXPOSED_TICK_MSEC 500
 #define NAMES_MAX         3
@@ -20,12 +19,14 @@ mf_storm_init(MfStorm *storm)
 {
     *storm = (MfStorm){0};
     storm->victims = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    storm->gone = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 }
 
 void
 mf_storm_clear(MfStorm *storm)
 {
     g_clear_pointer(&storm->victims, g_hash_table_unref);
+    g_clear_pointer(&storm->gone, g_hash_table_unref);
 }
 
 void
@@ -34,12 +35,18 @@ mf_storm_copy(const MfStorm *storm, MfStorm *ret_copy)
     GHashTableIter iter;
     gpointer uuid;
     gpointer victim;
+    gpointer pid;
 
     *ret_copy = *storm;
     ret_copy->victims = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    ret_copy->gone = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_hash_table_iter_init(&iter, storm->victims);
     while (g_hash_table_iter_next(&iter, &uuid, &victim)) {
         g_hash_table_insert(ret_copy->victims, g_strdup(uuid), g_memdup2(victim, sizeof(MfVictim)));
+    }
+    g_hash_table_iter_init(&iter, storm->gone);
+    while (g_hash_table_iter_next(&iter, &uuid, &pid)) {
+        g_hash_table_insert(ret_copy->gone, g_strdup(uuid), pid);
     }
 }
 
@@ -58,7 +65,13 @@ mf_storm_victim(MfStorm *storm, const char *uuid)
 void
 mf_storm_forget(MfStorm *storm, const char *uuid)
 {
-    g_hash_table_remove(storm->victims, uuid);
+    MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
+
+    if (victim != NULL) {
+        mf_storm_bury(storm, victim);
+        g_hash_table_insert(storm->gone, g_strdup(uuid), GINT_TO_POINTER((gint)victim->pid));
+        g_hash_table_remove(storm->victims, uuid);
+    }
 }
 
 gboolean
@@ -101,17 +114,6 @@ mf_storm_tick_msec(const MfConfig *config, const MfStorm *storm)
     return storm->exposed ? MIN(config->tick_msec, EXPOSED_TICK_MSEC) : config->tick_msec;
 }
 
-MfCover
-mf_storm_cover(const MfStorm *storm, const MfHost *host)
-{
-    MfHost seen = *host; /* its texts stay the host's */
-
-    if (host->saved_bytes.known) {
-        seen.saved_bytes = MF_U64(mf_sub_clamp(host->saved_bytes.value, storm->unseen_bytes));
-    }
-    return mf_cover_measure(&seen);
-}
-
 MfU64
 mf_storm_left_msec(const MfStorm *storm)
 {
@@ -137,22 +139,6 @@ growth(MfU64 before, MfU64 now)
                                                                   : MF_U64_ABSENT;
 }
 
-/* What is written and not noticed by KSM's counters yet.  Two sweeps of ksmd notice all. */
-static void
-note_unseen(const MfHost *host, MfStorm *storm, guint64 broken_bytes, guint64 dropped_bytes)
-{
-    MfU64 swept = growth(storm->unseen_scans_count, host->full_scans_count);
-
-    if (swept.known && swept.value >= SWEEPS_TO_NOTICE) {
-        storm->unseen_bytes = 0;
-    }
-    if (broken_bytes > 0) {
-        storm->unseen_scans_count = host->full_scans_count;
-    }
-    storm->unseen_bytes =
-        mf_sub_clamp(mf_add_sat(storm->unseen_bytes, broken_bytes), dropped_bytes);
-}
-
 /* By how much what is at hand has fallen; G_MAXUINT64 when that is not known. */
 static guint64
 fallen_bytes(const MfStorm *storm, MfU64 have)
@@ -173,22 +159,27 @@ measure(const MfHost *host, MfStorm *storm, MfU64 have, gint64 interval_usec)
     /* A domain that ends takes its savings with it, and leaves more at hand: nothing was written.
      */
     guint64 lost_bytes = MIN(dropped_bytes, fallen_bytes(storm, have));
+    /* Zero pages are in the second only, what ksmd has not noticed yet in the first. */
+    guint64 written_bytes = MAX(broken_bytes, lost_bytes);
+    guint64 unmerged_bytes =
+        mf_storm_take_unmerged(storm, written_bytes, storm->taken_usec + interval_usec);
 
     storm->written_rate_bytes = MF_U64_ABSENT;
     storm->loss_rate_bytes = MF_U64_ABSENT;
     if (breaks.known || counted) {
-        /* Zero pages are in the second only, what ksmd has not noticed yet in the first. */
         storm->written_rate_bytes =
-            MF_U64(per_second(MAX(broken_bytes, lost_bytes), interval_usec));
+            MF_U64(per_second(written_bytes - unmerged_bytes, interval_usec));
     }
     if (storm->written_rate_bytes.known && storm->have_bytes.known && have.known) {
-        guint64 fall_bytes = per_second(fallen_bytes(storm, have), interval_usec);
-        guint64 written_bytes = storm->written_rate_bytes.value;
-        gboolean ours = written_bytes >= fall_bytes / FOREIGN_DIVISOR;
+        guint64 fall_bytes =
+            per_second(mf_sub_clamp(fallen_bytes(storm, have), unmerged_bytes), interval_usec);
+        guint64 rate_bytes = storm->written_rate_bytes.value;
+        gboolean ours = rate_bytes >= fall_bytes / FOREIGN_DIVISOR;
 
-        storm->loss_rate_bytes = MF_U64(ours ? MAX(written_bytes, fall_bytes) : written_bytes);
+        storm->loss_rate_bytes = MF_U64(ours ? MAX(rate_bytes, fall_bytes) : rate_bytes);
     }
-    note_unseen(host, storm, broken_bytes, dropped_bytes);
+    mf_unseen_note(&storm->unseen, host, broken_bytes);
+    storm->broken_bytes = mf_add_sat(storm->broken_bytes, broken_bytes);
 }
 
 /* Whether what is at hand lasts shorter than that, while there is more to be written than that. */
@@ -265,15 +256,23 @@ note_domain(const MfHost *host, const MfDomain *domain, MfStorm *storm, gint64 i
     }
 }
 
-/* While there is no storm, what it will be compared with moves along. */
+/* While there is no storm, what it will be compared with moves along; and while memfold un-merges
+ * it, for that is not what the guest writes. */
 static void
 move_baseline(const MfDomain *domain, MfStorm *storm)
 {
     MfVictim *victim = mf_storm_victim(storm, domain->uuid);
+    /* One that comes in the middle of a storm is compared with what it came with. */
+    gboolean calm = !storm->raging || !victim->has_baseline;
 
-    victim->has_baseline = TRUE;
-    victim->cow_breaks_count = domain->cow_breaks_count;
-    victim->own_bytes = own_bytes(domain);
+    if (calm || victim->unmerged) {
+        victim->has_baseline = TRUE;
+        victim->cow_breaks_count = domain->cow_breaks_count;
+        victim->own_bytes = own_bytes(domain);
+    }
+    if (!calm) {
+        return;
+    }
     victim->reclaimed_bytes = 0;
     victim->given_bytes = 0;
     victim->relieved = FALSE;
@@ -313,18 +312,42 @@ exposure_bytes(const MfSnapshot *snapshot, const MfStorm *storm)
 /* A snapshot may be older than the end of its domain, and mf_storm_forget() then comes too early.
  * One that owes something may also be too new for the snapshot, so that it stays. */
 static gboolean
-is_of_nobody(gpointer uuid, gpointer data, gpointer uuids)
+owes_nothing(const MfVictim *victim)
 {
-    const MfVictim *victim = data;
-
     return !victim->swapping.busy && !victim->calling.busy && !victim->suspended &&
-           victim->balloon.before_bytes == 0 && !g_hash_table_contains(uuids, uuid);
+           victim->balloon.before_bytes == 0;
+}
+
+static void
+drop_those_of_nobody(const MfSnapshot *snapshot, MfStorm *storm)
+{
+    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
+    GHashTableIter iter;
+    gpointer uuid;
+    gpointer victim;
+
+    g_hash_table_iter_init(&iter, storm->victims);
+    while (g_hash_table_iter_next(&iter, &uuid, &victim)) {
+        if (g_hash_table_contains(uuids, uuid)) {
+            continue;
+        }
+        mf_storm_note_unmerging(victim, FALSE);
+        if (owes_nothing(victim)) {
+            mf_storm_bury(storm, victim);
+            g_hash_table_iter_remove(&iter);
+        }
+    }
+    g_hash_table_iter_init(&iter, storm->gone);
+    while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
+        if (!g_hash_table_contains(uuids, uuid)) {
+            g_hash_table_iter_remove(&iter);
+        }
+    }
 }
 
 void
 mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm)
 {
-    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
     const MfHost *host = &snapshot->host;
     MfU64 have = mf_cover_measure(host).have_bytes;
     gint64 interval_usec = snapshot->taken_usec - storm->taken_usec;
@@ -337,9 +360,12 @@ mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm
     if (!first && interval_usec < MEASURE_MIN_USEC) {
         return;
     }
-    if (!first) {
+    if (first) {
+        mf_unseen_note(&storm->unseen, host, 0);
+    } else {
         measure(host, storm, have, interval_usec);
     }
+    drop_those_of_nobody(snapshot, storm);
     MfU64 need = exposure_bytes(snapshot, storm);
     storm->headroom_bytes =
         have.known ? MF_U64(mf_sub_clamp(have.value, reserve_bytes)) : MF_U64_ABSENT;
@@ -349,14 +375,13 @@ mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm
             : 0;
     storm->exposed = need.known && have.known && need.value > storm->headroom_bytes.value;
     judge(config, storm, snapshot->taken_usec);
-    g_hash_table_foreach_remove(storm->victims, is_of_nobody, uuids);
     for (guint i = 0; i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
+        mf_storm_note_shared(storm, domain);
         note_domain(host, domain, storm, first ? 0 : interval_usec);
-        /* One that comes in the middle of a storm is compared with what it came with. */
-        if (!storm->raging || !mf_storm_victim(storm, domain->uuid)->has_baseline) {
-            move_baseline(domain, storm);
-        }
+        mf_storm_note_unmerging(mf_storm_victim(storm, domain->uuid),
+                                domain->switching || domain->regrouping);
+        move_baseline(domain, storm);
     }
     storm->begun_usec = storm->taken_usec;
     storm->taken_usec = snapshot->taken_usec;

@@ -12,8 +12,8 @@
  * KSM's own counters take notice of a written page only when ksmd comes by; so what was written
  * meanwhile, which /proc/vmstat counts at once, is taken off what they say is saved.
  *
- * mf-storm.c measures, mf-storm-victims.c chooses who gives way, mf-storm-balloons.c and
- * mf-storm-resume.c when that ends.  Pure: time is handed in.
+ * mf-storm.c measures with mf-storm-unseen.c and mf-storm-unmerge.c, mf-storm-victims.c chooses who
+ * gives way, mf-storm-balloons.c and mf-storm-resume.c when that ends.  Pure: time is handed in.
  */
 #pragma once
 
@@ -33,10 +33,12 @@ typedef struct {
 
 /* A domain as the guard sees it. */
 typedef struct {
-    MfErrand swapping; /* MF_ACTION_RECLAIM, which needs no libvirt */
-    MfErrand calling;  /* the others, which do */
-    gboolean pausing;  /* that is MF_ACTION_SUSPEND */
-    gboolean missed;   /* a check was wanted while a call was under way */
+    MfErrand swapping;     /* MF_ACTION_RECLAIM, which needs no libvirt */
+    MfErrand calling;      /* the others, which do */
+    gboolean pausing;      /* that is MF_ACTION_SUSPEND */
+    gboolean emptying;     /* that is a balloon that gives all back */
+    guint64 filling_bytes; /* that is a balloon that is asked for so much */
+    gboolean missed;       /* a check was wanted while a call was under way */
     MfU64 last_cow_breaks_count;
     gboolean has_baseline;   /* the next two have been noted */
     MfU64 cow_breaks_count;  /* before the storm, or now while there is none */
@@ -44,8 +46,8 @@ typedef struct {
     MfU64 written_bytes;     /* of its merged memory since then; absent: not told */
     MfU64 rate_bytes;        /* a second, over the last interval; absent where it is not counted */
     MfI64 seen_own_bytes;    /* the same, by the last accounts */
-    guint64 reclaimed_bytes; /* asked for in this storm and not seen in them yet */
-    guint64 given_bytes;     /* asked for in this storm, in all */
+    guint64 reclaimed_bytes; /* given or asked for in this storm, and not seen in them yet */
+    guint64 given_bytes;     /* the same, in all */
     guint64 asked_bytes;     /* of them, under way */
     MfBalloon balloon;       /* what it was asked for, and has to give back */
     gint64 balloon_usec;     /* when it was last asked; 0: by an earlier memfoldd */
@@ -54,7 +56,24 @@ typedef struct {
     gboolean suspended;      /* by memfold, which owes it a resumption */
     gint64 paused_usec;      /* since then; 0: by an earlier memfoldd */
     gboolean relieved;       /* its balloon was asked in this storm */
+    gboolean unmerging;      /* memfold has it un-merged, or moved to another group */
+    gboolean unmerged;       /* the same in the interval that was measured last */
+    guint64 unmerging_bytes; /* what that may still write */
+    gint64 pid;              /* of the QEMU that the next two are of; 0: not known */
+    MfU64 shared_bytes;      /* of its merged pages, what they save; of zeroes they show at once */
+    guint64 shared_at_bytes; /* what had been written on the host when that was accounted */
 } MfVictim;
+
+/* What KSM's counters call saved and is not any more: they take notice of a page that was written
+ * only when ksmd comes by.  What came during one of ksmd's sweeps is noticed when the next one
+ * ends.
+ */
+typedef struct {
+    guint64 new_bytes; /* came during the sweep that is under way */
+    guint64 old_bytes; /* during the one before it */
+    MfU64 scans_count; /* the sweeps that had ended then */
+    MfU64 saved_bytes; /* what was called saved then */
+} MfUnseen;
 
 /* What the guard remembers from one tick to the next. */
 typedef struct {
@@ -62,8 +81,9 @@ typedef struct {
     MfU64 cow_breaks_count;
     MfU64 saved_bytes;
     MfU64 have_bytes;
-    guint64 unseen_bytes;     /* written, and still saved by KSM's counters */
-    MfU64 unseen_scans_count; /* when the last of it was written */
+    MfUnseen unseen;
+    guint64 broken_bytes;     /* of merged memory, written on the host since it is looked at */
+    gint64 unmerging_usec;    /* when un-merging was planned, or has written, last */
     gint64 begun_usec;        /* of the interval that was measured last */
     MfU64 written_rate_bytes; /* a second in it: merged memory that was written */
     MfU64 loss_rate_bytes;    /* the same, or what was lost with it */
@@ -75,7 +95,9 @@ typedef struct {
     gint64 storm_usec;        /* when it began */
     gint64 calm_usec;         /* when it was last seen to be over; 0: it is not */
     gint64 acted_usec;        /* when a domain was last suspended or resumed */
+    gint64 emptied_usec;      /* when a balloon was last told to give all back */
     GHashTable *victims;      /* uuid -> MfVictim */
+    GHashTable *gone;         /* uuid -> pid: forgotten, and a snapshot may still have it */
 } MfStorm;
 
 void mf_storm_init(MfStorm *storm);
@@ -85,7 +107,8 @@ void mf_storm_copy(const MfStorm *storm, MfStorm *ret_copy); /* ret_copy is not 
 /* Takes a snapshot's figures in, and says by storm->raging whether there is a storm. */
 void mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm);
 
-/* mf_cover_measure(), whose need leaves out what was written since KSM's counters were counted. */
+/* mf_cover_measure(), whose need leaves out what KSM's counters have not noticed: what was written,
+ * and what domains had merged that have ended. */
 MfCover mf_storm_cover(const MfStorm *storm, const MfHost *host);
 
 /* How long what is at hand will last; G_MAXUINT64 when nothing is lost, absent when not known. */
@@ -102,9 +125,14 @@ gboolean mf_storm_knows_writers(const MfStorm *storm);
 void mf_storm_decide(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm,
                      MfPlan *plan);
 
-/* An action came to its end; a resumption that failed is tried again. */
+/* The un-merging, or the move to another group, that was planned for the domain has failed.  That
+ * it has succeeded is seen in a snapshot. */
+void mf_storm_unmerge_failed(MfStorm *storm, const char *uuid);
+
+/* An action came to its end; a resumption that failed is tried again.  given_bytes: what came of
+ * MF_ACTION_RECLAIM.  One that gave something is asked again at once, also when it failed. */
 void mf_storm_done(MfStorm *storm, MfActionKind kind, const char *uuid, gboolean succeeded,
-                   gint64 now_usec);
+                   guint64 given_bytes, gint64 now_usec);
 
 /* A balloon was asked for memory, or to give it back, just now. */
 void mf_storm_set_balloon(MfStorm *storm, const char *uuid, const MfBalloon *balloon,

@@ -249,6 +249,7 @@ mf_engine_admit_finish(GAsyncResult *result, char **ret_refusal)
     MfReason *reason = NULL;
     gboolean migrates = takes_migrating(engine->admissions, uuid);
     gboolean admitted = FALSE;
+    MfCover cover;
 
     *ret_refusal = NULL;
     for (guint i = 0; i < start->residents->len; i++) {
@@ -260,7 +261,8 @@ mf_engine_admit_finish(GAsyncResult *result, char **ret_refusal)
         }
     }
     mf_promises_end(promises, uuid);
-    admitted = mf_admission_judge(engine->config, &start->snapshot->host,
+    cover = mf_storm_cover(&engine->memory->storm, &start->snapshot->host);
+    admitted = mf_admission_judge(engine->config, &start->snapshot->host, &cover,
                                   mf_promises_sum_bytes(promises, g_get_monotonic_time()),
                                   start->facts, &reason);
     if (!admitted) {

@@ -24,7 +24,8 @@ typedef struct {
     MfActionKind kind;
     MfDomain *domain; /* uuid, name, pid */
     guint64 bytes;
-    MfBalloon balloon; /* MF_ACTION_BALLOON: after it */
+    guint64 given_bytes; /* MF_ACTION_RECLAIM: of these */
+    MfBalloon balloon;   /* MF_ACTION_BALLOON: after it */
 } Relief;
 
 static void
@@ -80,16 +81,29 @@ resume(const Relief *relief, GError **error)
            mf_owed_resumed(relief->engine->owed, uuid, error);
 }
 
+/* What gives, and takes its time, goes on at the next tick. */
+static gboolean
+reclaim(Relief *relief, GError **error)
+{
+    g_autoptr(GError) problem = NULL;
+
+    if (mf_cgroup_reclaim(relief->engine->host, relief->domain, relief->bytes, RECLAIM_LIMIT_MSEC,
+                          &relief->given_bytes, &problem) ||
+        (relief->given_bytes > 0 && g_error_matches(problem, MF_ERROR, MF_ERROR_TIMEOUT))) {
+        return TRUE;
+    }
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return FALSE;
+}
+
 static gboolean
 carry_out(Relief *relief, GError **error)
 {
     MfEngine *engine = relief->engine;
-    guint64 given_bytes = 0;
 
     switch (relief->kind) {
     case MF_ACTION_RECLAIM:
-        return mf_cgroup_reclaim(engine->host, relief->domain, relief->bytes, RECLAIM_LIMIT_MSEC,
-                                 &given_bytes, error);
+        return reclaim(relief, error);
     case MF_ACTION_BALLOON:
         return relief->bytes > 0 ? mf_balloon_fill(relief->virt, engine->owed, relief->domain,
                                                    relief->bytes, &relief->balloon, error)
@@ -133,7 +147,8 @@ on_relieved(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED g
         return;
     }
     mf_problems_note(engine->domain_problems, subject, what, error);
-    mf_storm_done(&engine->memory->storm, relief->kind, relief->domain->uuid, succeeded, now_usec);
+    mf_storm_done(&engine->memory->storm, relief->kind, relief->domain->uuid, succeeded,
+                  relief->given_bytes, now_usec);
     if (succeeded && relief->kind == MF_ACTION_BALLOON) {
         mf_storm_set_balloon(&engine->memory->storm, relief->domain->uuid, &relief->balloon,
                              now_usec);

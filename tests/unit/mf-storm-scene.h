@@ -121,11 +121,11 @@ scene_count(const Scene *scene, MfActionKind kind)
     return count;
 }
 
-/* The action came to its end just now. */
+/* The action came to its end just now, and gave all or nothing. */
 static inline void
 scene_done(Scene *scene, MfActionKind kind, const MfDomain *domain, gboolean succeeded)
 {
-    mf_storm_done(&scene->memory->storm, kind, domain->uuid, succeeded,
+    mf_storm_done(&scene->memory->storm, kind, domain->uuid, succeeded, succeeded ? G_MAXUINT64 : 0,
                   scene->snapshot->taken_usec);
 }
 

@@ -204,6 +204,123 @@ test_a_balloon_that_was_left(Three *three, gconstpointer unused G_GNUC_UNUSED)
     g_assert_nonnull(scene_action(scene, MF_ACTION_BALLOON, three->low));
 }
 
+/* A call that outlasts a tick: what it asks for need not come from others, until it is overdue. */
+static void
+test_a_slow_call_is_waited_for(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    scene->config->storm_balloon = TRUE;
+    scene->host->saved_bytes = MF_U64(1500 * MIB);
+    scene_tick(scene, G_USEC_PER_SEC);
+    storm(three, 100);
+    g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->low)->bytes / MIB, ==, 476);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 1);
+    storm(three, 20); /* 1140 MiB are expected, 664 at hand */
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 0);
+    scene->snapshot->taken_usec += 4 * G_USEC_PER_SEC;
+    storm(three, 100); /* 840 and 364 */
+    g_assert_null(scene_action(scene, MF_ACTION_BALLOON, three->low));
+    g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->middle)->bytes / MIB, ==, 476);
+}
+
+/* One whose balloon could not be asked is asked again in the same storm, after a wait. */
+static void
+test_a_failed_call_is_tried_again(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    scene->config->storm_balloon = TRUE;
+    storm(three, 100);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_BALLOON, three->low));
+    scene_done(scene, MF_ACTION_BALLOON, three->low, FALSE);
+    scene_write(scene, three->high, 25);
+    scene_tick(scene, SCENE_TICK_USEC);
+    g_assert_null(scene_action(scene, MF_ACTION_BALLOON, three->low));
+    storm(three, 25);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_BALLOON, three->low));
+    g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->low)->bytes / MIB, ==, 500);
+}
+
+/* The same, as it was last looked at: it has taken 400 MiB of 500. */
+static MfBalloon
+taken(Three *three, const MfDomain *domain)
+{
+    MfBalloon balloon = {0};
+
+    mf_balloon_ask(&balloon, 1000 * MIB, 500 * MIB);
+    mf_balloon_look(&balloon, 600 * MIB);
+    mf_storm_set_balloon(&three->scene.memory->storm, domain->uuid, &balloon,
+                         three->scene.snapshot->taken_usec);
+    return balloon;
+}
+
+/* There is room for one of two: the next one has to wait until it shows what the first one takes,
+ * and until there is room for both. */
+static void
+test_one_balloon_after_the_other(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    scene->host->mem_available_bytes = MF_U64(600 * MIB);
+    taken(three, three->low);
+    MfBalloon balloon = taken(three, three->middle);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->middle)->bytes, ==, 0);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 1);
+    scene_tick(scene, G_USEC_PER_SEC); /* it is under way */
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 0);
+    g_assert_nonnull(strstr(text_of(three, three->low), "back when 1000.0 MiB are at hand: 600.0"));
+
+    scene_done(scene, MF_ACTION_BALLOON, three->middle, TRUE);
+    mf_balloon_return(&balloon);
+    mf_storm_set_balloon(&scene->memory->storm, three->middle->uuid, &balloon,
+                         scene->snapshot->taken_usec);
+    scene_tick(scene, 6 * G_USEC_PER_SEC); /* it gives back, and has not taken anything yet */
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 0);
+    balloon_is(three, three->middle, balloon, 1000);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->low)->bytes, ==, 0);
+}
+
+/* The first one has all again at once, and its guest writes to it a little later. */
+static void
+test_what_is_given_back_shows_first(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const MfBalloon none = {0};
+    Scene *scene = &three->scene;
+
+    scene->host->mem_available_bytes = MF_U64(1000 * MIB);
+    taken(three, three->low);
+    taken(three, three->middle);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_BALLOON, three->middle));
+    scene_done(scene, MF_ACTION_BALLOON, three->middle, TRUE);
+    mf_storm_set_balloon(&scene->memory->storm, three->middle->uuid, &none,
+                         scene->snapshot->taken_usec);
+    scene_tick(scene, 2 * G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 0);
+    g_assert_nonnull(strstr(text_of(three, three->low), "when it shows what another one takes"));
+    scene->host->mem_available_bytes = MF_U64(400 * MIB);
+    scene_tick(scene, 4 * G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_count(scene, MF_ACTION_BALLOON), ==, 0);
+    g_assert_nonnull(strstr(text_of(three, three->low), "back when 500.0 MiB are at hand: 400.0"));
+}
+
+/* A storm that comes while a balloon gives back. */
+static void
+test_what_is_told_of_one_that_returns(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfBalloon balloon = taken(three, three->low);
+
+    mf_balloon_return(&balloon);
+    mf_storm_set_balloon(&three->scene.memory->storm, three->low->uuid, &balloon,
+                         three->scene.snapshot->taken_usec);
+    storm(three, 100);
+    g_assert_nonnull(strstr(text_of(three, three->low), "gives back what it took in a storm, "
+                                                        "400.0 MiB are still missing"));
+}
+
 #define THREE(path, function)                                                                      \
     g_test_add("/storm-balloons/" path, Three, NULL, three_open, function, three_close)
 
@@ -217,5 +334,10 @@ main(int argc, char **argv)
     THREE("foreign", test_a_balloon_of_somebody_else_is_let_go);
     THREE("doubt", test_a_balloon_in_doubt_is_not_asked);
     THREE("left", test_a_balloon_that_was_left);
+    THREE("slow-call", test_a_slow_call_is_waited_for);
+    THREE("failed-call", test_a_failed_call_is_tried_again);
+    THREE("one-by-one", test_one_balloon_after_the_other);
+    THREE("shows-first", test_what_is_given_back_shows_first);
+    THREE("returns", test_what_is_told_of_one_that_returns);
     return g_test_run();
 }

@@ -94,8 +94,46 @@ test_a_failure_is_passed_over(Three *three, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 0);
     g_assert_cmpuint(reclaimed_mib(three, three->middle), >, 0);
     scene_done(&three->scene, MF_ACTION_RECLAIM, three->middle, TRUE);
+    /* What it has not given is still there. */
     storm(three, 50);
-    g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 400);
+    g_assert_cmpuint(reclaimed_mib(three, three->low), ==, 425);
+}
+
+/* One that gives, and takes long for it, is asked for the rest at the next tick, before the next
+ * domain; one that gives nothing has to wait. */
+static void
+test_a_slow_one_is_asked_again(void)
+{
+    static const struct {
+        gboolean succeeded;
+        guint64 given_mib, again_mib, next_mib; /* then asked of the same one, and of the next */
+    } cases[] = {
+        {TRUE, 200, 400, 100}, /* 500 are wanted then: the rest of its 600, and of the next */
+        {TRUE, 50, 500, 0},
+        {FALSE, 50, 500, 0},
+        {FALSE, 0, 0, 500},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        Three three;
+
+        g_test_message("case %u", i);
+        three_open(&three, NULL);
+        three.scene.host->swap_free_bytes = MF_U64(3000 * MIB);
+        three.scene.host->saved_bytes = MF_U64(8000 * MIB);
+        three.scene.host->mem_available_bytes = MF_U64(700 * MIB);
+        scene_tick(&three.scene, G_USEC_PER_SEC);
+        storm(&three, 50);
+        g_assert_cmpuint(reclaimed_mib(&three, three.low), ==, 200);
+        mf_storm_done(&three.scene.memory->storm, MF_ACTION_RECLAIM, three.low->uuid,
+                      cases[i].succeeded, cases[i].given_mib * MIB,
+                      three.scene.snapshot->taken_usec);
+        scene_write(&three.scene, three.high, 50);
+        scene_tick(&three.scene, SCENE_TICK_USEC);
+        g_assert_cmpuint(reclaimed_mib(&three, three.low), ==, cases[i].again_mib);
+        g_assert_cmpuint(reclaimed_mib(&three, three.middle), ==, cases[i].next_mib);
+        three_close(&three, NULL);
+    }
 }
 
 static void
@@ -221,7 +259,7 @@ test_the_effect_is_waited_for(Three *three, gconstpointer unused G_GNUC_UNUSED)
     three->scene.config->storm_horizon_msec = 14000;
     storm(three, 100);
     g_assert_cmpuint(scene_count(&three->scene, MF_ACTION_SUSPEND), ==, 1);
-    mf_storm_done(&three->scene.memory->storm, MF_ACTION_SUSPEND, three->low->uuid, TRUE,
+    mf_storm_done(&three->scene.memory->storm, MF_ACTION_SUSPEND, three->low->uuid, TRUE, 0,
                   three->scene.snapshot->taken_usec + 1000);
     storm(three, 50);
     g_assert_cmpuint(scene_count(&three->scene, MF_ACTION_SUSPEND), ==, 0);
@@ -280,6 +318,7 @@ main(int argc, char **argv)
     THREE("reclaim-waits", test_the_lower_one_is_waited_for);
     THREE("reclaim-accounts", test_what_is_left_by_new_accounts);
     THREE("reclaim-fails", test_a_failure_is_passed_over);
+    g_test_add_func("/storm-victims/reclaim-slow", test_a_slow_one_is_asked_again);
     THREE("no-swap", test_nothing_is_reclaimed_without_swap);
     THREE("pause", test_pauses_the_lowest_and_no_more);
     THREE("pause-more", test_pauses_as_many_as_it_takes);

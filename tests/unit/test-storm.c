@@ -219,30 +219,6 @@ test_one_that_comes_in_a_storm_is_named(Scene *scene, gconstpointer unused G_GNU
     g_assert_nonnull(strstr(scene_host_reason(scene)->text, "owed (70.0 MiB so far)"));
 }
 
-/* KSM's counters notice what was written only when ksmd comes by. */
-static void
-test_what_ksmd_has_not_noticed(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
-{
-    MfDomain *domain = scene_add(scene, "vm", 100);
-
-    scene_tick(scene, 0);
-    scene_write(scene, domain, 300);
-    scene_tick(scene, G_USEC_PER_SEC);
-    MfCover cover = mf_storm_cover(scene_storm(scene), scene->host);
-    g_assert_cmpuint(cover.need_bytes.value / MIB, ==, 1748);
-
-    scene->host->saved_bytes.value -= 100 * MIB;
-    scene->host->full_scans_count.value += 1;
-    scene_tick(scene, G_USEC_PER_SEC);
-    cover = mf_storm_cover(scene_storm(scene), scene->host);
-    g_assert_cmpuint(cover.need_bytes.value / MIB, ==, 1748);
-
-    scene->host->full_scans_count.value += 1;
-    scene_tick(scene, G_USEC_PER_SEC);
-    cover = mf_storm_cover(scene_storm(scene), scene->host);
-    g_assert_cmpuint(cover.need_bytes.value / MIB, ==, 1948);
-}
-
 static void
 test_nobody_is_unmerged_meanwhile(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -280,7 +256,6 @@ main(int argc, char **argv)
     SCENE("reason", test_ksmd_stops_and_the_writers_are_named);
     SCENE("newcomer", test_one_that_comes_in_a_storm_is_named);
     SCENE("stock", test_writers_of_a_kernel_that_does_not_count);
-    SCENE("unseen", test_what_ksmd_has_not_noticed);
     SCENE("unmerging", test_nobody_is_unmerged_meanwhile);
     return g_test_run();
 }

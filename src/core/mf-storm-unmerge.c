@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What memfold itself un-merges is no storm.
+ *
+ * To turn merging off, or to move a domain to another group, has the kernel copy what is merged: it
+ * counts as written, and leaves less at hand, like what a guest writes.  But it was planned, and
+ * found to fit.  So what is planned is taken off what is written afterwards, for as long as it is
+ * under way.
+ */
+#include "mf-storm-private.h"
+
+#include "mf-units.h"
+
+guint64
+mf_storm_take_unmerged(MfStorm *storm, guint64 written_bytes, gint64 now_usec)
+{
+    GHashTableIter iter;
+    gpointer value;
+    guint64 left_bytes = written_bytes;
+    gboolean silent = now_usec - storm->unmerging_usec > MF_STORM_OVERDUE_USEC;
+
+    g_hash_table_iter_init(&iter, storm->victims);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        MfVictim *victim = value;
+        guint64 bytes = MIN(victim->unmerging_bytes, left_bytes);
+
+        left_bytes -= bytes;
+        /* A QEMU that stands still must not hide what guests write, once they do. */
+        victim->unmerging_bytes =
+            written_bytes == 0 && silent ? 0 : victim->unmerging_bytes - bytes;
+    }
+    if (left_bytes < written_bytes) {
+        storm->unmerging_usec = now_usec;
+    }
+    return written_bytes - left_bytes;
+}
+
+void
+mf_storm_note_unmerging(MfVictim *victim, gboolean under_way)
+{
+    victim->unmerged = victim->unmerging || victim->unmerging_bytes > 0;
+    victim->unmerging = victim->unmerging && under_way;
+    victim->unmerging_bytes = victim->unmerging ? victim->unmerging_bytes : 0;
+}
+
+void
+mf_storm_plan_unmerging(const MfSnapshot *snapshot, const MfPlan *plan, MfStorm *storm)
+{
+    for (guint i = 0; i < plan->actions->len; i++) {
+        const MfAction *action = g_ptr_array_index(plan->actions, i);
+
+        if (action->kind != MF_ACTION_GROUP &&
+            !(action->kind == MF_ACTION_DOMAIN_MODE && action->mode == MF_MODE_OFF)) {
+            continue;
+        }
+        const MfDomain *domain = mf_snapshot_find(snapshot, action->uuid);
+        MfVictim *victim = mf_storm_victim(storm, action->uuid);
+        MfU64 merged = domain->merged_bytes.known ? domain->merged_bytes : domain->saved_bytes;
+        victim->unmerging = TRUE;
+        victim->unmerging_bytes =
+            mf_add_sat(merged.known ? merged.value : 0,
+                       domain->zero_bytes.known ? domain->zero_bytes.value : 0);
+        storm->unmerging_usec = snapshot->taken_usec;
+    }
+}
+
+void
+mf_storm_unmerge_failed(MfStorm *storm, const char *uuid)
+{
+    MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
+
+    /* What it came to until then is still to be measured. */
+    if (victim != NULL) {
+        victim->unmerging = FALSE;
+    }
+}
