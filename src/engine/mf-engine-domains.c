@@ -368,7 +368,7 @@ mf_engine_domains_start(MfEngine *engine)
     engine->looking_up = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     workers_renew(engine);
     engine->virt = mf_virt_new(engine->config->libvirt_uri, on_virt_event, engine);
-    engine->monitor = mf_monitor_new(engine->virt);
+    engine->monitor = mf_monitor_new(engine->virt, engine->host);
 }
 
 void

@@ -13,7 +13,7 @@
 #include "mf-balloon-call.h"
 
 #define RECLAIMS_MAX       4
-#define CALLS_MAX          8
+#define CALLS_MAX          6 /* see mf-monitor.h */
 #define RECLAIM_LIMIT_MSEC 2000
 #define KIB                1024
 
