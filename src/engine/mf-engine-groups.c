@@ -64,8 +64,7 @@ on_moved(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpoi
     mf_problems_note(engine->domain_problems, subject, what, error);
     mf_registry_end_move(engine->registry, uuid, move->serial, error, g_get_monotonic_time());
     if (!error && move->kind == MF_ACTION_GROUP) {
-        mf_memory_release(engine->memory, uuid);
-        mf_engine_check_holds(engine, g_get_monotonic_time());
+        mf_engine_end_hold(engine, uuid);
     }
     mf_engine_note_changed(engine);
 }

@@ -48,8 +48,7 @@ on_answer(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
         mf_engine_note_changed(engine);
     }
     if (domain && domain->mode == MF_MODE_OFF) {
-        mf_memory_release(engine->memory, uuid);
-        mf_engine_check_holds(engine, g_get_monotonic_time());
+        mf_engine_end_hold(engine, uuid);
     }
     if (answer->question.set != MF_MODE_UNKNOWN && !answer->stopped) {
         mf_engine_accounts_soon(engine);

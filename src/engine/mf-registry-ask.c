@@ -78,6 +78,14 @@ mf_registry_is_silent(const MfRegistry *registry, const char *uuid, gint64 now_u
 }
 
 gboolean
+mf_registry_is_refused(const MfRegistry *registry, const char *uuid)
+{
+    const Known *known = g_hash_table_lookup(registry->known, uuid);
+
+    return known && known->is_refused;
+}
+
+gboolean
 mf_registry_is_asked(const MfRegistry *registry, const char *uuid)
 {
     const Known *known = g_hash_table_lookup(registry->known, uuid);
@@ -134,6 +142,19 @@ mf_registry_forgive(MfRegistry *registry)
 
         known->not_before_usec = 0;
         known->query_due = known->reachable;
+    }
+}
+
+void
+mf_registry_ask_anew(MfRegistry *registry, const char *uuid)
+{
+    Known *known = g_hash_table_lookup(registry->known, uuid);
+
+    if (known) {
+        known->not_before_usec = 0;
+        known->failures_count = 0;
+        known->query_due = known->reachable;
+        known->is_anew = known->asked;
     }
 }
 
@@ -234,6 +255,8 @@ note_failure(Known *known, const GError *error, gint64 now_usec)
     gint64 wait_usec = MF_RETRY_FIRST_USEC;
 
     g_clear_pointer(&known->domain->switch_error, g_free);
+    known->is_refused =
+        !mf_error_is_gone(error) && !mf_error_is_busy(error) && !mf_error_is_timeout(error);
     if (mf_error_is_gone(error) || mf_error_is_busy(error)) {
         wait_usec = MF_RETRY_BUSY_USEC;
     } else {
@@ -243,6 +266,10 @@ note_failure(Known *known, const GError *error, gint64 now_usec)
     }
     if (mf_error_is_unsupported(error)) {
         wait_usec = RETRY_UNSUPPORTED_USEC;
+    }
+    if (known->is_anew) {
+        known->failures_count = 0;
+        wait_usec = MF_RETRY_BUSY_USEC;
     }
     known->not_before_usec = now_usec + wait_usec;
 }
@@ -287,8 +314,10 @@ mf_registry_take_answer(MfRegistry *registry, guint serial, const MfAnswer *answ
         note_failure(known, answer->set_error, now_usec);
     } else {
         g_clear_pointer(&domain->switch_error, g_free);
+        known->is_refused = FALSE;
         known->failures_count = 0;
         known->not_before_usec = 0;
     }
+    known->is_anew = FALSE;
     return changed;
 }

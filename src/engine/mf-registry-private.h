@@ -26,10 +26,12 @@ typedef struct {
     gint64 stopped_look_usec; /* when to look again */
     gboolean probe_due;
     gboolean query_due;
-    MfMode set_due; /* UNKNOWN: none */
-    MfMode wished;  /* what the plan before this one wanted set, and was not asked for */
+    MfMode set_due;   /* UNKNOWN: none */
+    MfMode wished;    /* what the plan before this one wanted set, and was not asked for */
+    gboolean is_anew; /* what its QEMU answers by now is of before it started or went on */
     gint64 not_before_usec;
     guint failures_count;
+    gboolean is_refused; /* the last one was an answer, and not the want of one */
 
     gboolean moving; /* to another group of the kernel's */
     gint64 move_not_before_usec;

@@ -83,8 +83,10 @@ begin_incarnation(MfRegistry *registry, Known *known)
     known->query_due = FALSE;
     known->set_due = MF_MODE_UNKNOWN;
     known->wished = MF_MODE_UNKNOWN;
+    known->is_anew = FALSE;
     known->not_before_usec = 0;
     known->failures_count = 0;
+    known->is_refused = FALSE;
     known->accounts_usec = 0;
     known->domain->caps = 0;
     known->domain->mode = MF_MODE_UNKNOWN;

@@ -76,6 +76,10 @@ void mf_registry_want_nothing(MfRegistry *registry);
 gboolean mf_registry_want_mode(MfRegistry *registry, const char *uuid, MfMode mode);
 void mf_registry_want_query(MfRegistry *registry, const char *uuid);
 
+/* The domain has started, or goes on: whatever kept its QEMU from being asked may have ended, so
+ * that it is asked now, and not when the wait after a failure is over. */
+void mf_registry_ask_anew(MfRegistry *registry, const char *uuid);
+
 /* libvirt is there again: ends every wait after a failure, and has each QEMU asked how it is, which
  * it may have told while nobody listened. */
 void mf_registry_forgive(MfRegistry *registry);
@@ -91,6 +95,10 @@ void mf_registry_end_move(MfRegistry *registry, const char *uuid, guint serial, 
 
 /* Whether the domain's QEMU owes an answer for so long that it is told as a fault. */
 gboolean mf_registry_is_silent(const MfRegistry *registry, const char *uuid, gint64 now_usec);
+
+/* Whether its QEMU, or libvirt for it, answered the last question with an error that says more than
+ * that it could not be asked in time. */
+gboolean mf_registry_is_refused(const MfRegistry *registry, const char *uuid);
 
 /* Says who they are, when nobody can be asked because QEMUs that do not answer hold every call;
  * else NULL.  g_free(). */

@@ -2,6 +2,7 @@
 /* Calls to QEMUs: how many are under way, who is asked first, and who is not asked. */
 #include <string.h>
 
+#include "../../src/core/mf-error.h"
 #include "../../src/engine/mf-registry.h"
 
 #define FIRST "00000001-1111-4111-8111-111111111111" /* of add_crowd() */
@@ -190,6 +191,42 @@ test_a_wish_is_new_once(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 }
 
 static void
+answer_with(Scene *scene, guint serial, MfError code, gint64 now_usec)
+{
+    MfQuestion question = {.uuid = FIRST};
+    g_autoptr(MfAnswer) answer = answer_new(&question);
+
+    answer->error = g_error_new(MF_ERROR, (int)code, "no");
+    mf_registry_take_answer(scene->registry, serial, answer, now_usec);
+}
+
+/* Nobody is let in to a domain that is migrated here; when it goes on it is asked at once. */
+static void
+test_who_goes_on_is_asked_at_once(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfQuestion question = {0};
+    guint serial = 0;
+
+    add_crowd(scene, 1, 1 * SEC);
+    g_assert_true(mf_registry_next_question(scene->registry, 1 * SEC, &question, &serial));
+    answer_with(scene, serial, MF_ERROR_TIMEOUT, 31 * SEC);
+    g_assert_false(mf_registry_is_refused(scene->registry, FIRST));
+    assert_nothing_to_ask(scene, 32 * SEC);
+    mf_registry_ask_anew(scene->registry, FIRST);
+    g_assert_true(mf_registry_next_question(scene->registry, 32 * SEC, &question, &serial));
+
+    /* It goes on while libvirt still holds a call that then fails. */
+    mf_registry_ask_anew(scene->registry, FIRST);
+    answer_with(scene, serial, MF_ERROR_FAILED, 62 * SEC);
+    g_assert_true(mf_registry_is_refused(scene->registry, FIRST));
+    assert_nothing_to_ask(scene, 62 * SEC);
+    g_assert_true(mf_registry_next_question(scene->registry, 63 * SEC, &question, &serial));
+    answer_with(scene, serial, MF_ERROR_BUSY, 64 * SEC);
+    g_assert_false(mf_registry_is_refused(scene->registry, FIRST));
+    mf_registry_ask_anew(scene->registry, "nobody");
+}
+
+static void
 add(const char *name, void (*function)(Scene *, gconstpointer))
 {
     g_autofree char *path = g_strdup_printf("/calls/%s", name);
@@ -204,6 +241,7 @@ main(int argc, char **argv)
     add("the-silent-hold-up-nobody", test_the_silent_hold_up_nobody);
     add("calls-of-those-that-went-count", test_calls_of_those_that_went_count);
     add("a-stopped-qemu-is-looked-at-again", test_a_stopped_qemu_is_looked_at_again);
+    add("who-goes-on-is-asked-at-once", test_who_goes_on_is_asked_at_once);
     add("a-wish-is-new-once", test_a_wish_is_new_once);
     return g_test_run();
 }
