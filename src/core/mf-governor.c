@@ -422,8 +422,8 @@ mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory 
                               : "rests, merged pages stay");
     } else if (hold_count > 0) {
         reason = mf_reason_new(MF_REASON_START_HOLD, NULL,
-                               "%u %s that must not merge %s starting: ksmd waits for at most "
-                               "%" G_GUINT64_FORMAT " ms",
+                               "%u %s that must not merge %s starting: ksmd waits, for at most "
+                               "%" G_GUINT64_FORMAT " ms if no QEMU shows up",
                                hold_count, hold_count == 1 ? "domain" : "domains",
                                hold_count == 1 ? "is" : "are", hold_left_msec);
     } else if (memory->storm.raging) {

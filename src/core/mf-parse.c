@@ -215,7 +215,7 @@ gboolean
 mf_parse_stat(const char *text, gsize length_bytes, MfProcStat *ret_stat, GError **error)
 {
     /* Numbers of proc_pid_stat(5); comm, field 2, may itself hold spaces and parentheses. */
-    enum { PARENT = 4, USER = 14, SYSTEM = 15, START = 22 };
+    enum { STATE = 3, PARENT = 4, USER = 14, SYSTEM = 15, START = 22 };
     MfProcStat stat = {0};
     guint64 user_ticks = 0;
     guint64 system_ticks = 0;
@@ -230,7 +230,7 @@ mf_parse_stat(const char *text, gsize length_bytes, MfProcStat *ret_stat, GError
     memcpy(stat.comm, open + 1, comm_bytes);
 
     MfSpan rest = {close + 1, length_bytes - (gsize)(close + 1 - text)};
-    for (int field = 3; field <= START; field++) {
+    for (int field = STATE; field <= START; field++) {
         MfSpan word;
         if (!mf_span_next_word(&rest, &word) ||
             (field == PARENT && !mf_span_to_i64(word, &stat.parent_pid)) ||
@@ -238,6 +238,9 @@ mf_parse_stat(const char *text, gsize length_bytes, MfProcStat *ret_stat, GError
             (field == SYSTEM && !mf_span_to_u64(word, &system_ticks)) ||
             (field == START && !mf_span_to_u64(word, &stat.start_ticks))) {
             return mf_span_refuse(error, "bad stat of a process", whole);
+        }
+        if (field == STATE) {
+            stat.state = word.text[0];
         }
     }
     stat.cpu_ticks = mf_add_sat(user_ticks, system_ticks);

@@ -85,6 +85,7 @@ gboolean mf_parse_numa_maps(const char *text, gsize length_bytes, MfNodes *ret_n
 /* /proc/PID/stat (proc_pid_stat(5)). */
 typedef struct {
     char comm[64]; /* of a process at most 15 bytes, of a kernel thread more */
+    char state;    /* one letter: 'R', 'S', ...; 'T' and 't' are stopped, by a signal or a tracer */
     gint64 parent_pid;
     guint64 cpu_ticks;   /* utime + stime, in ticks of sysconf(_SC_CLK_TCK) */
     guint64 start_ticks; /* since boot */

@@ -39,7 +39,8 @@ mf_auditor_call(G_GNUC_UNUSED MfBusHost *host, GDBusMethodInvocation *invocation
 {
     MfLongCall *call = NULL;
 
-    if (mf_reply_names_refused(invocation, names)) {
+    if (mf_reply_names_refused(invocation, names) ||
+        mf_long_call_refused(invocation, mf_engine_is_auditing(user_data), "audit")) {
         return TRUE;
     }
     call = mf_long_call_new(user_data, invocation, names, "audit", MF_SIGNAL_AUDIT);

@@ -6,7 +6,7 @@
 #include "mf-authority.h"
 #include "mf-build.h"
 #include "mf-bus.h"
-#include "mf-describe.h"
+#include "mf-describe-call.h"
 #include "mf-estimator.h"
 #include "mf-plan-call.h"
 #include "mf-reply.h"
@@ -34,11 +34,11 @@ struct _MfControl {
     GHashTable *domains; /* uuid -> MfBusDomain, exported */
 };
 
-/* A call that is being answered. */
+/* A policy that is being set. */
 typedef struct {
     MfEngine *engine;
     GDBusMethodInvocation *invocation;
-    char *uuid; /* of a domain's call */
+    char *uuid;
     char *name;
     guint uid; /* of who sets a policy */
     char *attribute;
@@ -71,42 +71,12 @@ call_free(Call *call)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Call, call_free)
 
-static void
-return_no_domain(GDBusMethodInvocation *invocation, const char *name_or_uuid)
-{
-    g_autofree char *text =
-        g_strdup_printf("no running domain \"%s\" (memfold status lists them)", name_or_uuid);
-
-    g_dbus_method_invocation_return_dbus_error(invocation, MF_BUS_ERROR_PREFIX "NoDomain", text);
-}
-
 static char *
 domain_path(const char *uuid)
 {
     g_autofree char *tail = g_strdelimit(g_strdup(uuid), "-", '_');
 
     return g_strdup_printf("%s/%s", MF_OBJECT_DOMAINS, tail);
-}
-
-static void
-on_host_refreshed(G_GNUC_UNUSED GObject *source, G_GNUC_UNUSED GAsyncResult *result, gpointer data)
-{
-    g_autoptr(Call) call = data;
-
-    g_dbus_method_invocation_return_value(
-        call->invocation,
-        g_variant_new("(@a{sv}@a(sss)@a(a{sv}a(sss)))", mf_describe_host_figures(call->engine),
-                      mf_describe_host_reasons(call->engine, mf_engine_get_plan(call->engine)),
-                      mf_describe_domains(call->engine)));
-}
-
-static gboolean
-on_host_describe(G_GNUC_UNUSED MfBusHost *host, GDBusMethodInvocation *invocation, gpointer data)
-{
-    MfControl *control = data;
-
-    mf_engine_refresh(control->engine, on_host_refreshed, call_new(control, invocation, NULL));
-    return TRUE;
 }
 
 static gboolean
@@ -120,7 +90,7 @@ on_find_domain(MfBusHost *host, GDBusMethodInvocation *invocation, const char *n
     if (path) {
         mf_bus_host_complete_find_domain(host, invocation, path);
     } else {
-        return_no_domain(invocation, name_or_uuid);
+        mf_reply_no_domain(invocation, name_or_uuid);
     }
     return TRUE;
 }
@@ -171,33 +141,6 @@ on_estimate(G_GNUC_UNUSED MfBusHost *host, GDBusMethodInvocation *invocation,
 }
 
 static void
-on_domain_refreshed(G_GNUC_UNUSED GObject *source, G_GNUC_UNUSED GAsyncResult *result,
-                    gpointer data)
-{
-    g_autoptr(Call) call = data;
-    const MfDomain *domain = mf_engine_get(call->engine, call->uuid);
-
-    if (!domain) {
-        return_no_domain(call->invocation, call->uuid);
-        return;
-    }
-    g_dbus_method_invocation_return_value(
-        call->invocation,
-        g_variant_new("(@a{sv}@a(sss))", mf_describe_domain_figures(call->engine, domain),
-                      mf_describe_domain_reasons(call->engine, domain)));
-}
-
-static gboolean
-on_domain_describe(MfBusDomain *skeleton, GDBusMethodInvocation *invocation, gpointer data)
-{
-    MfControl *control = data;
-
-    mf_engine_refresh(control->engine, on_domain_refreshed,
-                      call_new(control, invocation, mf_bus_domain_get_uuid(skeleton)));
-    return TRUE;
-}
-
-static void
 on_policy_set(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
 {
     g_autoptr(Call) call = data;
@@ -225,7 +168,7 @@ on_set_policy_checked(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpoin
     }
     domain = mf_engine_get(call->engine, call->uuid);
     if (!domain) {
-        return_no_domain(call->invocation, call->uuid);
+        mf_reply_no_domain(call->invocation, call->uuid);
         return;
     }
     call->name = g_strdup(domain->name);
@@ -238,8 +181,12 @@ static gboolean
 on_set_policy(MfBusDomain *skeleton, GDBusMethodInvocation *invocation, const char *attribute,
               const char *value, gpointer data)
 {
-    Call *call = call_new(data, invocation, mf_bus_domain_get_uuid(skeleton));
+    Call *call = NULL;
 
+    if (mf_reply_word_refused(invocation, attribute) || mf_reply_word_refused(invocation, value)) {
+        return TRUE;
+    }
+    call = call_new(data, invocation, mf_bus_domain_get_uuid(skeleton));
     call->attribute = g_strdup(attribute);
     call->value = g_strdup(value);
     mf_authority_check(invocation, MF_POLKIT_SET, on_set_policy_checked, call);
@@ -255,7 +202,8 @@ export_domain(MfControl *control, const MfDomain *domain)
 
     mf_bus_domain_set_uuid(skeleton, domain->uuid);
     mf_bus_domain_set_name(skeleton, domain->name);
-    g_signal_connect(skeleton, "handle-describe", G_CALLBACK(on_domain_describe), control);
+    g_signal_connect(skeleton, "handle-describe", G_CALLBACK(mf_describe_domain_call),
+                     control->engine);
     g_signal_connect(skeleton, "handle-set-policy", G_CALLBACK(on_set_policy), control);
     if (!g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(skeleton), control->connection,
                                           path, &error)) {
@@ -470,7 +418,7 @@ mf_control_new(MfEngine *engine, const MfControlHandlers *handlers, gpointer use
     control->domains = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unexport_and_free);
     control->host = mf_bus_host_skeleton_new();
     mf_bus_host_set_version(control->host, MF_VERSION);
-    g_signal_connect(control->host, "handle-describe", G_CALLBACK(on_host_describe), control);
+    g_signal_connect(control->host, "handle-describe", G_CALLBACK(mf_describe_host_call), engine);
     g_signal_connect(control->host, "handle-find-domain", G_CALLBACK(on_find_domain), control);
     g_signal_connect(control->host, "handle-plan", G_CALLBACK(mf_plan_call), engine);
     g_signal_connect(control->host, "handle-report", G_CALLBACK(mf_report_call), engine);

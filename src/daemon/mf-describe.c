@@ -138,6 +138,14 @@ mf_describe_host_reasons(const MfEngine *engine, const MfPlan *plan)
         add_reason(&builder, "libvirt-away", text,
                    "start libvirtd; memfoldd tries again by itself");
     }
+    g_autofree char *silence = mf_engine_dup_silence(engine);
+    if (silence) {
+        add_reason(&builder, "qemus-silent", silence,
+                   "find what holds them (the state of their processes, their storage), or "
+                   "destroy them");
+    }
+    g_autoptr(GPtrArray) starts = mf_engine_dup_long_starts(engine);
+    add_reasons(&builder, starts);
     g_autoptr(GPtrArray) failures = mf_engine_dup_failures(engine);
     add_reasons(&builder, failures);
     if (plan) {

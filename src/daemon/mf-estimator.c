@@ -72,7 +72,8 @@ mf_estimator_answer(MfEngine *engine, GDBusMethodInvocation *invocation, const c
     g_autoptr(GError) error = NULL;
     MfLongCall *call = NULL;
 
-    if (mf_reply_names_refused(invocation, names)) {
+    if (mf_reply_names_refused(invocation, names) ||
+        mf_long_call_refused(invocation, mf_engine_is_estimating(engine), "estimate")) {
         return;
     }
     if (!read_options(options, &rate_bytes, &error)) {

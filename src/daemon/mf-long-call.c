@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mf-long-call.h"
 
+#include "../core/mf-error.h"
 #include "../core/mf-names.h"
 #include "mf-authority.h"
 #include "mf-reply.h"
 
 #define PROGRESS_MSEC 500
+
+gboolean
+mf_long_call_refused(GDBusMethodInvocation *invocation, gboolean is_under_way, const char *what)
+{
+    g_autoptr(GError) busy = NULL;
+
+    if (!is_under_way) {
+        return FALSE;
+    }
+    busy = g_error_new(MF_ERROR, MF_ERROR_BUSY,
+                       "another %s is under way; try again when it has ended", what);
+    mf_reply_error(invocation, busy);
+    return TRUE;
+}
 
 MfLongCall *
 mf_long_call_new(MfEngine *engine, GDBusMethodInvocation *invocation, const char *const *names,

@@ -30,6 +30,11 @@ struct _MfLongCall {
     guint progress_id;
 };
 
+/* Answers the call with Busy when one is under way, before anybody is asked for permission; FALSE:
+ * none is, and it is not answered. */
+gboolean mf_long_call_refused(GDBusMethodInvocation *invocation, gboolean is_under_way,
+                              const char *what);
+
 /* Takes the call; the two names must be static. */
 MfLongCall *mf_long_call_new(MfEngine *engine, GDBusMethodInvocation *invocation,
                              const char *const *names, const char *what, const char *signal);

@@ -91,3 +91,9 @@ mf_engine_audit_finish(GAsyncResult *result, GError **error)
     }
     return g_task_propagate_pointer(G_TASK(result), error);
 }
+
+gboolean
+mf_engine_is_auditing(const MfEngine *engine)
+{
+    return engine->audit_turn.cancellable != NULL;
+}

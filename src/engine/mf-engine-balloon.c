@@ -8,6 +8,7 @@
 
 #include "../core/mf-error.h"
 #include "../core/mf-units.h"
+#include "../io/mf-proc.h"
 
 #define LOOKS_MAX 2
 
@@ -15,6 +16,7 @@ typedef struct {
     MfEngine *engine;
     MfVirt *virt;
     char *uuid;
+    gint64 pid; /* of its QEMU; 0 when not known */
     MfBalloon balloon;
 } Look;
 
@@ -38,7 +40,9 @@ look_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
     guint64 max_bytes = 0;
     GError *error = NULL;
 
-    if (mf_virt_get_balloon(look->virt, look->uuid, &now_bytes, &max_bytes, &error)) {
+    if (look->pid > 0 && mf_proc_is_stopped(look->engine->host, look->pid)) {
+        g_task_return_new_error(task, MF_ERROR, MF_ERROR_TIMEOUT, "its QEMU is stopped");
+    } else if (mf_virt_get_balloon(look->virt, look->uuid, &now_bytes, &max_bytes, &error)) {
         mf_owed_look(look->engine->owed, look->uuid, now_bytes, &look->balloon);
         g_task_return_boolean(task, TRUE);
     } else {
@@ -112,9 +116,18 @@ mf_engine_balloons_look(MfEngine *engine)
     const char *uuid = NULL;
 
     while ((uuid = mf_storm_next_look(storm, g_get_monotonic_time())) != NULL) {
-        g_autoptr(GTask) task = g_task_new(NULL, NULL, on_looked, NULL);
-        Look *look = g_new0(Look, 1);
+        g_autoptr(GTask) task = NULL;
+        const MfDomain *domain = mf_registry_find(engine->registry, uuid);
+        Look *look = NULL;
 
+        /* A look would not end before its QEMU answers, and there are few. */
+        if (mf_registry_is_silent(engine->registry, uuid, g_get_monotonic_time())) {
+            mf_storm_looked(storm, uuid, NULL);
+            continue;
+        }
+        task = g_task_new(NULL, NULL, on_looked, NULL);
+        look = g_new0(Look, 1);
+        look->pid = domain ? domain->pid : 0;
         look->engine = mf_engine_ref(engine);
         look->virt = mf_virt_ref(engine->virt);
         look->uuid = g_strdup(uuid);

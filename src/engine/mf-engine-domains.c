@@ -94,10 +94,9 @@ take_facts(MfEngine *engine, const MfDomain *facts, MfSource source)
 static void
 remove_domain(MfEngine *engine, const char *uuid)
 {
-    mf_memory_release(engine->memory, uuid);
     mf_engine_storm_forget(engine, uuid);
     mf_problems_forget(engine->domain_problems, uuid);
-    mf_engine_check_holds(engine, g_get_monotonic_time());
+    mf_engine_end_hold(engine, uuid);
     if (mf_registry_remove(engine->registry, uuid)) {
         mf_engine_note_changed(engine);
     } else {
@@ -344,6 +343,7 @@ on_virt_event(MfVirtEvent event, const char *uuid, gpointer data)
         if (engine->newer_than_list) {
             g_hash_table_remove(engine->newer_than_list, uuid);
         }
+        mf_registry_ask_anew(engine->registry, uuid);
         lookup_begin(engine, uuid);
         break;
     case MF_VIRT_METADATA:
@@ -354,6 +354,8 @@ on_virt_event(MfVirtEvent event, const char *uuid, gpointer data)
         break;
     case MF_VIRT_RESUMED:
         mf_engine_paused_check(engine, uuid);
+        mf_registry_ask_anew(engine->registry, uuid);
+        mf_engine_domains_ask(engine);
         break;
     case MF_VIRT_MERGE_CHANGE:
         mf_registry_want_query(engine->registry, uuid);
@@ -368,7 +370,7 @@ mf_engine_domains_start(MfEngine *engine)
     engine->looking_up = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     workers_renew(engine);
     engine->virt = mf_virt_new(engine->config->libvirt_uri, on_virt_event, engine);
-    engine->monitor = mf_monitor_new(engine->virt);
+    engine->monitor = mf_monitor_new(engine->virt, engine->host);
 }
 
 void

@@ -66,3 +66,9 @@ mf_engine_estimate_finish(GAsyncResult *result, GError **error)
     }
     return g_task_propagate_pointer(G_TASK(result), error);
 }
+
+gboolean
+mf_engine_is_estimating(const MfEngine *engine)
+{
+    return engine->estimate_turn.cancellable != NULL;
+}

@@ -67,8 +67,7 @@ on_moved(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpoi
         mf_storm_unmerge_failed(&engine->memory->storm, uuid);
     }
     if (!error && move->kind == MF_ACTION_GROUP) {
-        mf_memory_release(engine->memory, uuid);
-        mf_engine_check_holds(engine, g_get_monotonic_time());
+        mf_engine_end_hold(engine, uuid);
     }
     mf_engine_note_changed(engine);
 }

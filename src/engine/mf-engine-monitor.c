@@ -14,7 +14,7 @@ log_answer(const MfEngine *engine, const MfAnswer *answer)
     const MfDomain *domain = mf_registry_find(engine->registry, answer->question.uuid);
     const char *wanted = mf_mode_to_string(answer->question.set);
 
-    if (!domain || answer->question.set == MF_MODE_UNKNOWN) {
+    if (!domain || answer->stopped || answer->question.set == MF_MODE_UNKNOWN) {
         return;
     }
     if (answer->set_error) {
@@ -51,10 +51,9 @@ on_answer(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
         mf_storm_unmerge_failed(&engine->memory->storm, uuid);
     }
     if (domain && domain->mode == MF_MODE_OFF) {
-        mf_memory_release(engine->memory, uuid);
-        mf_engine_check_holds(engine, g_get_monotonic_time());
+        mf_engine_end_hold(engine, uuid);
     }
-    if (answer->question.set != MF_MODE_UNKNOWN) {
+    if (answer->question.set != MF_MODE_UNKNOWN && !answer->stopped) {
         mf_engine_accounts_soon(engine);
     }
     mf_engine_domains_ask(engine);
@@ -77,6 +76,12 @@ mf_engine_domains_ask(MfEngine *engine)
     }
 }
 
+char *
+mf_engine_dup_silence(const MfEngine *engine)
+{
+    return mf_registry_dup_silence(engine->registry, g_get_monotonic_time());
+}
+
 void
 mf_engine_domains_apply(MfEngine *engine, const MfPlan *plan)
 {
@@ -87,12 +92,13 @@ mf_engine_domains_apply(MfEngine *engine, const MfPlan *plan)
     }
     for (guint i = 0; i < plan->actions->len; i++) {
         const MfAction *action = plan->actions->pdata[i];
-        g_autofree char *line = NULL;
 
-        if (action->kind == MF_ACTION_DOMAIN_MODE) {
-            line = mf_action_to_string(action);
+        /* One that still waits to be asked for has been told. */
+        if (action->kind == MF_ACTION_DOMAIN_MODE &&
+            mf_registry_want_mode(engine->registry, action->uuid, action->mode)) {
+            g_autofree char *line = mf_action_to_string(action);
+
             g_message("%s", line);
-            mf_registry_want_mode(engine->registry, action->uuid, action->mode);
         }
     }
     mf_engine_domains_ask(engine);

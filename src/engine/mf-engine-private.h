@@ -48,7 +48,8 @@ struct _MfEngine {
     gboolean tick_again;
     gint64 tick_begun_usec; /* of the one that is under way */
     gboolean tick_late_told;
-    gboolean let_go; /* the next tick puts every knob back */
+    GHashTable *starts; /* mf-engine-holds.c: uuid -> Start */
+    gboolean let_go;    /* the next tick puts every knob back */
 
     /* mf-engine-accounts.c */
     MfSnapshot *accounts;
@@ -103,6 +104,20 @@ void mf_admissions_end(MfAdmissions *admissions, const char *uuid);
 
 /* Lets ksmd go when no hold stands any more, at now_usec. */
 void mf_engine_check_holds(MfEngine *engine, gint64 now_usec);
+
+/* ksmd need not wait for the domain any more: it is off, in its group, or has gone. */
+void mf_engine_end_hold(MfEngine *engine, const char *uuid);
+
+GHashTable *mf_engine_starts_new(void);
+
+/* Those that ksmd waits for and that only the hook has told of (of MfDomain: uuid, name), and, in a
+ * worker, what QEMUs they have by now (pid). */
+GPtrArray *mf_engine_dup_starts(const MfEngine *engine);
+void mf_engine_find_starts(MfRoot *host, GPtrArray *starts);
+
+/* Before each decision, with these: has ksmd wait on for those whose QEMU is there and that are not
+ * off yet. */
+void mf_engine_follow_starts(MfEngine *engine, const GPtrArray *starts, gint64 now_usec);
 
 void mf_engine_accounts_start(MfEngine *engine);
 void mf_engine_accounts_stop(MfEngine *engine);

@@ -10,10 +10,11 @@
 
 #include "../core/mf-error.h"
 #include "../io/mf-cgroup.h"
+#include "../io/mf-proc.h"
 #include "mf-balloon-call.h"
 
 #define RECLAIMS_MAX       4
-#define CALLS_MAX          8
+#define CALLS_MAX          6 /* see mf-monitor.h */
 #define RECLAIM_LIMIT_MSEC 2000
 #define KIB                1024
 
@@ -25,7 +26,9 @@ typedef struct {
     MfDomain *domain; /* uuid, name, pid */
     guint64 bytes;
     guint64 given_bytes; /* MF_ACTION_RECLAIM: of these */
-    MfBalloon balloon;   /* MF_ACTION_BALLOON: after it */
+    gint64 begun_usec;
+    gboolean is_silent; /* its QEMU owed an answer then, and would owe another */
+    MfBalloon balloon;  /* MF_ACTION_BALLOON: after it */
 } Relief;
 
 static void
@@ -118,13 +121,40 @@ carry_out(Relief *relief, GError **error)
     }
 }
 
+static gboolean
+takes_by_libvirt(MfActionKind kind, guint64 bytes)
+{
+    return kind == MF_ACTION_SUSPEND || (kind == MF_ACTION_BALLOON && bytes > 0);
+}
+
+/* What waited behind calls that did not end was for a moment that has gone: the guard has had
+ * others give way since.  And a QEMU that is stopped would hold its call for as long as it is. */
+static gboolean
+is_sensible(const Relief *relief, GError **error)
+{
+    if (takes_by_libvirt(relief->kind, relief->bytes) &&
+        (relief->is_silent ||
+         g_get_monotonic_time() - relief->begun_usec > MF_ANSWER_OVERDUE_USEC)) {
+        g_set_error(error, MF_ERROR, MF_ERROR_BUSY,
+                    "its QEMU is silent, or its turn came too late");
+        return FALSE;
+    }
+    if (relief->kind != MF_ACTION_RECLAIM &&
+        mf_proc_is_stopped(relief->engine->host, relief->domain->pid)) {
+        g_set_error(error, MF_ERROR, MF_ERROR_TIMEOUT,
+                    "its QEMU is stopped (by a signal or a debugger)");
+        return FALSE;
+    }
+    return TRUE;
+}
+
 static void
 relief_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
               G_GNUC_UNUSED GCancellable *cancellable)
 {
     GError *error = NULL;
 
-    if (carry_out(data, &error)) {
+    if (is_sensible(data, &error) && carry_out(data, &error)) {
         g_task_return_boolean(task, TRUE);
     } else {
         g_task_return_error(task, error);
@@ -172,6 +202,8 @@ relief_begin(MfEngine *engine, const MfAction *action)
     }
     g_message("%s", line);
     relief = g_new0(Relief, 1);
+    relief->begun_usec = g_get_monotonic_time();
+    relief->is_silent = mf_registry_is_silent(engine->registry, action->uuid, relief->begun_usec);
     relief->engine = mf_engine_ref(engine);
     relief->virt = mf_virt_ref(engine->virt);
     relief->kind = action->kind;

@@ -20,6 +20,7 @@ mf_engine_new(MfRoot *host, MfJournal *journal, const MfConfig *config)
     engine->config = mf_config_copy(config);
     engine->memory = mf_memory_new();
     engine->apply = mf_apply_new(host, journal);
+    engine->starts = mf_engine_starts_new();
     engine->registry = mf_registry_new();
     engine->owed = mf_owed_new(mf_journal_get_runtime(journal), host);
     engine->admissions = mf_admissions_new();
@@ -57,6 +58,7 @@ mf_engine_unref(MfEngine *engine)
     mf_owed_free(engine->owed);
     mf_registry_free(engine->registry);
     mf_admissions_free(engine->admissions);
+    g_hash_table_unref(engine->starts);
     mf_apply_free(engine->apply);
     mf_memory_free(engine->memory);
     mf_config_free(engine->config);
@@ -89,6 +91,7 @@ mf_engine_note_changed(MfEngine *engine)
 typedef struct {
     MfEngine *engine;
     GPtrArray *domains; /* of MfDomain */
+    GPtrArray *starts;  /* of MfDomain: see mf_engine_dup_starts() */
     gint64 begun_usec;
     gboolean lets_go;
 } Tick;
@@ -99,6 +102,7 @@ tick_free(gpointer data)
     Tick *tick = data;
 
     g_clear_pointer(&tick->domains, g_ptr_array_unref);
+    g_clear_pointer(&tick->starts, g_ptr_array_unref);
     mf_engine_unref(tick->engine);
     g_free(tick);
 }
@@ -165,6 +169,7 @@ collect_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
 {
     Tick *tick = data;
 
+    mf_engine_find_starts(tick->engine->host, tick->starts);
     g_task_return_pointer(
         task, mf_collect(tick->engine->host, tick->domains, FALSE, tick->engine->tick_problems),
         (GDestroyNotify)mf_snapshot_free);
@@ -211,6 +216,7 @@ on_collected(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
     mf_snapshot_free(engine->snapshot);
     engine->snapshot = snapshot;
     warn_of_poison(engine);
+    mf_engine_follow_starts(engine, tick->starts, snapshot->taken_usec);
     mf_plan_free(engine->plan);
     mf_engine_storm_adopt(engine);
     engine->plan = mf_decide(engine->config, snapshot, engine->memory);
@@ -249,6 +255,7 @@ tick_begin(MfEngine *engine)
     tick = tick_new(engine);
     engine->tick_begun_usec = tick->begun_usec;
     tick->domains = mf_registry_copy_domains(engine->registry, tick->begun_usec);
+    tick->starts = mf_engine_dup_starts(engine);
     task = g_task_new(NULL, NULL, on_collected, NULL);
     g_task_set_task_data(task, tick, tick_free);
     mf_workers_run_now(task, collect_thread);

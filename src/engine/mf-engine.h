@@ -49,6 +49,14 @@ const MfSnapshot *mf_engine_get_accounts(const MfEngine *engine);
 const MfPlan *mf_engine_get_plan(const MfEngine *engine);
 /* Which knobs could not be written, of MfReason; g_ptr_array_unref(). */
 GPtrArray *mf_engine_dup_failures(const MfEngine *engine);
+/* Whether one is under way, so that another would be BUSY. */
+gboolean mf_engine_is_estimating(const MfEngine *engine);
+gboolean mf_engine_is_auditing(const MfEngine *engine);
+/* Starts that ksmd waits for longer than usual, and why, of MfReason; g_ptr_array_unref(). */
+GPtrArray *mf_engine_dup_long_starts(const MfEngine *engine);
+/* Who they are, when QEMUs that do not answer keep all others from being asked; else NULL.
+ * g_free(). */
+char *mf_engine_dup_silence(const MfEngine *engine);
 /* What the rounds of accounts have told so far; never NULL. */
 const MfHistory *mf_engine_get_history(const MfEngine *engine);
 gboolean mf_engine_is_connected(const MfEngine *engine);

@@ -2,25 +2,29 @@
 #include "mf-monitor.h"
 
 #include "../core/mf-error.h"
+#include "../io/mf-proc.h"
 #include "../io/mf-qmp.h"
 #include "../io/mf-workers.h"
 
 struct _MfMonitor {
     MfVirt *virt;
+    MfRoot *host;
     MfWorkers *workers;
 };
 
 typedef struct {
     MfVirt *virt;
+    MfRoot *host;
     MfAnswer *answer;
 } Call;
 
 MfMonitor *
-mf_monitor_new(MfVirt *virt)
+mf_monitor_new(MfVirt *virt, MfRoot *host)
 {
     MfMonitor *monitor = g_new0(MfMonitor, 1);
 
     monitor->virt = mf_virt_ref(virt);
+    monitor->host = mf_root_ref(host);
     monitor->workers = mf_workers_new(MF_MONITOR_CALLS_MAX);
     return monitor;
 }
@@ -31,6 +35,7 @@ mf_monitor_free(MfMonitor *monitor)
     if (monitor) {
         mf_workers_free(monitor->workers);
         mf_virt_unref(monitor->virt);
+        mf_root_unref(monitor->host);
         g_free(monitor);
     }
 }
@@ -53,6 +58,7 @@ call_free(gpointer data)
     Call *call = data;
 
     mf_virt_unref(call->virt);
+    mf_root_unref(call->host);
     mf_answer_free(call->answer);
     g_free(call);
 }
@@ -75,6 +81,12 @@ ask_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
     MfQmp qmp = {say, call};
 
     facts->caps = answer->question.caps;
+    answer->stopped =
+        answer->question.pid > 0 && mf_proc_is_stopped(call->host, answer->question.pid);
+    if (answer->stopped) {
+        g_task_return_pointer(task, g_steal_pointer(&call->answer), (GDestroyNotify)mf_answer_free);
+        return;
+    }
     if (answer->question.probe) {
         facts->caps = 0;
         if (!mf_qmp_probe(&qmp, &facts->caps, &answer->error)) {
@@ -99,6 +111,7 @@ mf_monitor_ask(MfMonitor *monitor, const MfQuestion *question, GAsyncReadyCallba
     Call *call = g_new0(Call, 1);
 
     call->virt = mf_virt_ref(monitor->virt);
+    call->host = mf_root_ref(monitor->host);
     call->answer = g_new0(MfAnswer, 1);
     call->answer->question = *question;
     call->answer->question.uuid = g_strdup(question->uuid);

@@ -19,6 +19,7 @@ mf_registry_new(void)
     MfRegistry *registry = g_new0(MfRegistry, 1);
 
     registry->known = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, known_free);
+    registry->calls = g_ptr_array_new_with_free_func(mf_call_free);
     return registry;
 }
 
@@ -27,6 +28,7 @@ mf_registry_free(MfRegistry *registry)
 {
     if (registry) {
         g_hash_table_unref(registry->known);
+        g_ptr_array_unref(registry->calls);
         g_free(registry);
     }
 }
@@ -74,11 +76,17 @@ begin_incarnation(MfRegistry *registry, Known *known)
 {
     known->serial = ++registry->last_serial;
     known->asked = FALSE;
+    known->asked_usec = 0;
+    known->was_silent = FALSE;
+    known->stopped = FALSE;
     known->probe_due = known->reachable;
     known->query_due = FALSE;
     known->set_due = MF_MODE_UNKNOWN;
+    known->wished = MF_MODE_UNKNOWN;
+    known->is_anew = FALSE;
     known->not_before_usec = 0;
     known->failures_count = 0;
+    known->is_refused = FALSE;
     known->accounts_usec = 0;
     known->domain->caps = 0;
     known->domain->mode = MF_MODE_UNKNOWN;
@@ -178,13 +186,16 @@ mf_registry_copy_domains(const MfRegistry *registry, gint64 now_usec)
         MfDomain *copy = mf_domain_copy(known->domain);
         gint64 silent_usec = now_usec - known->asked_usec;
 
-        copy->switching = known->asked || now_usec < known->not_before_usec;
+        copy->switching = known->asked || known->stopped || now_usec < known->not_before_usec;
         copy->regrouping = known->moving || now_usec < known->move_not_before_usec;
         if (known->asked && silent_usec > MF_ANSWER_OVERDUE_USEC) {
             g_free(copy->switch_error);
             copy->switch_error =
                 g_strdup_printf("no answer for %" G_GINT64_FORMAT " s (is QEMU stopped?)",
                                 silent_usec / G_USEC_PER_SEC);
+        } else if (known->stopped) {
+            g_free(copy->switch_error);
+            copy->switch_error = g_strdup("its QEMU is stopped (by a signal or a debugger)");
         }
         g_ptr_array_add(domains, copy);
     }

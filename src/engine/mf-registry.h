@@ -71,9 +71,14 @@ gboolean mf_registry_is_reachable(const MfRegistry *registry, const char *uuid);
 /* Takes back every mode that was wanted set and has not been asked for: a plan is complete. */
 void mf_registry_want_nothing(MfRegistry *registry);
 
-/* Wants a mode set (the plan says so), or the mode asked for again (QEMU says that it changed). */
-void mf_registry_want_mode(MfRegistry *registry, const char *uuid, MfMode mode);
+/* Wants a mode set (the plan says so), or the mode asked for again (QEMU says that it changed). The
+ * first is TRUE unless the last plan wanted the same, and it still waits to be asked for. */
+gboolean mf_registry_want_mode(MfRegistry *registry, const char *uuid, MfMode mode);
 void mf_registry_want_query(MfRegistry *registry, const char *uuid);
+
+/* The domain has started, or goes on: whatever kept its QEMU from being asked may have ended, so
+ * that it is asked now, and not when the wait after a failure is over. */
+void mf_registry_ask_anew(MfRegistry *registry, const char *uuid);
 
 /* libvirt is there again: ends every wait after a failure, and has each QEMU asked how it is, which
  * it may have told while nobody listened. */
@@ -88,8 +93,23 @@ gboolean mf_registry_begin_move(MfRegistry *registry, const char *uuid, guint *r
 void mf_registry_end_move(MfRegistry *registry, const char *uuid, guint serial, const GError *error,
                           gint64 now_usec);
 
-/* The next question that may be asked now.  ret_question's uuid stays the registry's and is valid
- * until the next call; the domain is taken as asked until mf_registry_take_answer(). */
+/* Whether the domain's QEMU owes an answer for so long that it is told as a fault. */
+gboolean mf_registry_is_silent(const MfRegistry *registry, const char *uuid, gint64 now_usec);
+
+/* Whether its QEMU, or libvirt for it, answered the last question with an error that says more than
+ * that it could not be asked in time. */
+gboolean mf_registry_is_refused(const MfRegistry *registry, const char *uuid);
+
+/* Says who they are, when nobody can be asked because QEMUs that do not answer hold every call;
+ * else NULL.  g_free(). */
+char *mf_registry_dup_silence(const MfRegistry *registry, gint64 now_usec);
+
+/* The next question that may be asked now, while there are calls left: what waits, waits here, and
+ * is not taken as asked.  At most four are under way of which an answer may still be expected, so
+ * that a crowd does not fill libvirtd; who is silent for MF_ANSWER_OVERDUE_USEC counts among
+ * MF_MONITOR_CALLS_MAX alone.  ret_question's uuid stays the registry's and is valid until the next
+ * call; the domain is taken as asked until mf_registry_take_answer(), which every question needs,
+ * also that of a domain that has gone. */
 gboolean mf_registry_next_question(MfRegistry *registry, gint64 now_usec, MfQuestion *ret_question,
                                    guint *ret_serial);
 

@@ -19,6 +19,7 @@
 #define CMDLINE_BYTES   (2 * 1024 * 1024)
 #define KSM_STAT_BYTES  4096
 #define CGROUP_BYTES    (64 * 1024)
+#define STAT_BYTES      4096
 #define STATM_BYTES     256
 #define MAPS_BYTES      (16 * 1024 * 1024)
 #define COMM_BYTES      256
@@ -274,6 +275,17 @@ mf_proc_read_resident(MfRoot *root, guint64 page_size_bytes, const MfDomain *dom
     }
     *ret_resident_bytes = mf_mul_sat(resident_pages, page_size_bytes);
     return TRUE;
+}
+
+gboolean
+mf_proc_is_stopped(MfRoot *root, gint64 pid)
+{
+    gsize length_bytes;
+    g_autofree char *text = mf_proc_read_file(root, pid, "stat", STAT_BYTES, &length_bytes, NULL);
+    MfProcStat stat;
+
+    return text != NULL && mf_parse_stat(text, length_bytes, &stat, NULL) &&
+           (stat.state == 'T' || stat.state == 't');
 }
 
 GArray *

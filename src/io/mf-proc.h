@@ -60,6 +60,10 @@ gboolean mf_proc_read_nodes(MfRoot *root, MfDomain *domain, GError **error);
 gboolean mf_proc_read_resident(MfRoot *root, guint64 page_size_bytes, const MfDomain *domain,
                                guint64 *ret_resident_bytes, GError **error);
 
+/* Whether the process is stopped (SIGSTOP, a debugger), so that it answers nobody; FALSE when that
+ * can't be read.  Waits for no lock of the process', and so does not look whose the PID is. */
+gboolean mf_proc_is_stopped(MfRoot *root, gint64 pid);
+
 /* Where the guest memory of domain->pid is that could merge; array of MfStretch, see
  * mf_parse_smaps_guest().  When it succeeds, what was opened of that PID before is the domain's.
  * Blocks for the page table walk. */

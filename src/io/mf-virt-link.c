@@ -5,6 +5,10 @@
  * libvirt calls back from whatever thread reads the socket at that moment, so every callback does
  * no more than post to the main context, and what comes from a link that is not the current one is
  * passed over, but for its loss: a link may be cut while it is still being opened.
+ *
+ * Some events come as often as a QEMU likes, and say no more than that something is to be looked
+ * at.  One of these that waits to be delivered stands for all that come meanwhile, so that a QEMU
+ * that floods libvirt with them fills neither memory nor the main loop.
  */
 #include "mf-virt-private.h"
 
@@ -17,6 +21,7 @@ typedef struct {
     MfVirtLink *link;
     MfVirtEvent event;
     char uuid[VIR_UUID_STRING_BUFLEN];
+    char *key; /* of the link's posts, or NULL */
 } Post;
 
 MfVirtLink *
@@ -29,6 +34,8 @@ mf_virt_link_new(MfVirt *virt)
     for (guint i = 0; i < MF_VIRT_N_PURPOSES; i++) {
         link->idle[i] = g_ptr_array_new();
     }
+    g_mutex_init(&link->posts_lock);
+    link->posts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->lifecycle_id = -1;
     link->metadata_id = -1;
     link->merge_id = -1;
@@ -51,8 +58,41 @@ mf_virt_link_unref(gpointer data)
         for (guint i = 0; i < MF_VIRT_N_PURPOSES; i++) {
             g_ptr_array_unref(link->idle[i]);
         }
+        g_hash_table_unref(link->posts);
+        g_mutex_clear(&link->posts_lock);
         mf_virt_unref(link->virt);
         g_free(link);
+    }
+}
+
+static gboolean
+stands_for_all(MfVirtEvent event)
+{
+    return event == MF_VIRT_MERGE_CHANGE || event == MF_VIRT_METADATA || event == MF_VIRT_RESUMED;
+}
+
+/* FALSE when one like it waits to be delivered already. */
+static gboolean
+posts_add(Post *post)
+{
+    gboolean is_first = TRUE;
+
+    if (stands_for_all(post->event)) {
+        post->key = g_strdup_printf("%d %s", (int)post->event, post->uuid);
+        g_mutex_lock(&post->link->posts_lock);
+        is_first = g_hash_table_add(post->link->posts, g_strdup(post->key));
+        g_mutex_unlock(&post->link->posts_lock);
+    }
+    return is_first;
+}
+
+static void
+posts_remove(const Post *post)
+{
+    if (post->key) {
+        g_mutex_lock(&post->link->posts_lock);
+        g_hash_table_remove(post->link->posts, post->key);
+        g_mutex_unlock(&post->link->posts_lock);
     }
 }
 
@@ -63,6 +103,8 @@ post_deliver(gpointer data)
     Post *post = data;
     MfVirt *virt = post->link->virt;
 
+    /* First: what comes from here on may be of later than what is looked at now. */
+    posts_remove(post);
     if (!virt->callback) {
         return G_SOURCE_REMOVE;
     }
@@ -84,6 +126,7 @@ post_free(gpointer data)
     Post *post = data;
 
     mf_virt_link_unref(post->link);
+    g_free(post->key);
     g_free(post);
 }
 
@@ -96,7 +139,7 @@ post(MfVirtLink *link, MfVirtEvent event, virDomainPtr domain)
 
     new_post->link = mf_virt_link_ref(link);
     new_post->event = event;
-    if (domain && virDomainGetUUIDString(domain, new_post->uuid) < 0) {
+    if ((domain && virDomainGetUUIDString(domain, new_post->uuid) < 0) || !posts_add(new_post)) {
         post_free(new_post);
         return;
     }

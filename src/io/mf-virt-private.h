@@ -27,6 +27,8 @@ typedef struct {
     virConnectPtr events;
     gboolean lost; /* main context only: cut before it became the current one */
     GPtrArray *idle[MF_VIRT_N_PURPOSES]; /* of virConnectPtr; virt's lock guards them */
+    GMutex posts_lock;
+    GHashTable *posts; /* set of "EVENT UUID": posted and not delivered; posts_lock guards it */
     int lifecycle_id;
     int metadata_id;
     int merge_id;

@@ -101,6 +101,21 @@ def a_domain_that_must_not_merge_starts_while_ksmd_stands(context):
 
 
 @tap.test
+def a_start_that_takes_long_is_waited_for(context):
+    """As one that is restored: its QEMU runs, and libvirt tells of it when all of its memory is read."""
+    daemon, host = context
+    wait.until("ksmd to run", lambda: host.get("run") == "1", 20)
+    host.add_qemu(4712, "vm2", NEW)
+    daemon.prepare("vm2", NEW, policy=OFF, ready=lambda: host.get("run") == "1")
+    wait.until("that to be told", lambda: any("\"vm2\" must not merge, and has been starting" in text
+                                              for _, text, _ in daemon.describe()[1]), 40)
+    time.sleep(3)  # the first hold is over
+    tap.equal(host.get("run"), "0", "run while its QEMU is there")
+    daemon.hook("release", "vm2", NEW)
+    wait.until("ksmd to go on", lambda: host.get("run") == "1", 20)
+
+
+@tap.test
 def a_domain_that_never_merges_holds_nothing(context):
     daemon, host = context
     daemon.hook("prepare", "vm2", NEW, nosharepages=True)

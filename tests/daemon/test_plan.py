@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 import bus  # noqa: E402
@@ -24,6 +25,7 @@ MERGING = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="on" group
 SLOW = "[daemon]\ntick-msec=60000\n"
 KSMTUNED = 99
 PLANS_MAX = 4  # at a time
+DESCRIBES_MAX = 64
 KSMD = 20
 
 
@@ -175,6 +177,30 @@ def plans_that_wait_are_few(_context):
                 _, said = one.communicate(timeout=30)
                 tap.check(one.returncode == 0 or "other plans are being made" in said, f"{one.returncode}: {said}")
             tap.equal(sum(one.returncode == 0 for one in plans), PLANS_MAX, "plans that were made")
+
+
+def takes_long(daemon):
+    started = time.monotonic()
+    daemon.describe()
+    return time.monotonic() - started > 3
+
+
+@tap.test
+def so_many_wait_for_accounts_and_no_more(context):
+    _daemon, host = context
+    with tempfile.TemporaryDirectory(prefix="memfold-daemon-") as folder, bus.private() as environment:
+        late = pathlib.Path(folder, "late")
+        slow = {**environment, **memfoldd.preload("slow-meminfo"), "SLOW_MEMINFO": str(late)}
+        with memfoldd.Memfoldd(slow, folder, host.root) as daemon:
+            daemon.configure(SLOW)
+            daemon.start()
+            daemon.describe()
+            late.touch()
+            wait.until("the accounts to be too old", lambda: takes_long(daemon), 60)  # and new ones do not come
+            found = daemon.describe_at_once(DESCRIBES_MAX + 6)
+            late.unlink()
+            tap.equal((found.count(None), found.count("Busy")), (DESCRIBES_MAX, 6), "answers, and who was turned away")
+            tap.equal(daemon.describe_at_once(1), [None], "the next one")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,12 @@ Gio.bus_own_name_on_connection(bus, "org.freedesktop.PolicyKit1", 0, lambda *_: 
 GLib.MainLoop().run()
 """
 
+# One that never answers, and tells what it is asked and what is taken back.
+SILENT_POLKIT = POLKIT.replace("</method></interface>", """</method><method name="CancelCheckAuthorization">
+<arg type="s" direction="in"/></method></interface>""").replace("""    (kind, details)""", """    print(_method, arguments.unpack()[-1], flush=True)
+    return
+    (kind, details)""")
+
 
 @contextlib.contextmanager
 def surroundings():
@@ -237,6 +243,25 @@ def as_nobody(daemon, path, interface, method, interactive=True):
 
 
 @tap.test
+def a_word_that_is_too_long_is_refused_unread(daemon):
+    for attribute, value in (("merge", "x" * 4097), ("y" * 4097, "on")):
+        message = expect_refusal("Invalid", "tenant", attribute, value, call=daemon.set_policy)
+        tap.check("longer than 4096" in message, f"message: {message[:200]}")
+    for method in ("Estimate", "Audit"):
+        message = expect_refusal("Invalid", ["x" * 256], call=lambda names, method=method: daemon.look(method, names))
+        tap.check("longer than 255" in message, f"message of {method}: {message[:200]}")
+
+
+@tap.test
+def who_waits_for_no_answer_changes_nothing(daemon):
+    before = daemon.domain("tenant")["merge"]
+    daemon.tell(daemon.path_of("tenant"), "Domain", "SetPolicy", "(ss)", ("merge", {"on": "off"}.get(before, "on")))
+    daemon.set_policy("tenant", "priority", "8")  # comes after it
+    found = daemon.domain("tenant")
+    tap.equal((found["merge"], found["priority"]), (before, 8), "merge and priority")
+
+
+@tap.test
 def others_than_root_may_read_and_not_change(daemon):
     if os.geteuid() != 0:
         tap.skip("only root can become another user")
@@ -272,6 +297,42 @@ def polkit_may_let_others_change(daemon):
             tap.equal(daemon.logged(f"for UID {uid}"), 1, "lines about this user")
         finally:
             polkit.kill()
+
+
+def strangers(daemon, stack, count):
+    """So many who ask for a reload as the user nobody."""
+    nobody = pwd.getpwnam("nobody").pw_uid
+    command = [sys.executable, "-c", STRANGER, daemon.environment["DBUS_SYSTEM_BUS_ADDRESS"], "/org/memfold1",
+               "org.memfold1.Host", "Reload", "0"]
+    return [stack.enter_context(subprocess.Popen(command, user=nobody, extra_groups=[], text=True, stdout=subprocess.PIPE, cwd="/"))
+            for _ in range(count)]
+
+
+@tap.test
+def few_wait_for_polkit_and_who_leaves_is_taken_back(daemon):
+    if os.geteuid() != 0:
+        tap.skip("only root can become another user")
+    with contextlib.ExitStack() as stack:
+        polkit = stack.enter_context(subprocess.Popen(
+            [sys.executable, "-c", SILENT_POLKIT, daemon.environment["DBUS_SYSTEM_BUS_ADDRESS"], ""], text=True,
+            stdout=subprocess.PIPE))
+        stack.callback(polkit.kill)
+        tap.equal(polkit.stdout.readline(), "ready\n", "the stand-in for polkit")
+        callers = strangers(daemon, stack, 5)
+        for caller in callers:
+            stack.callback(caller.kill)
+        wait.until("one to be turned away", lambda: [caller for caller in callers if caller.poll() is not None], 30)
+        turned_away = next(caller for caller in callers if caller.poll() is not None)
+        tap.check(turned_away.stdout.read().startswith("org.memfold1.Error.Busy"), "not because polkit is busy")
+        asked = sorted(polkit.stdout.readline().split() for _ in range(4))
+        tap.equal({method for method, _ in asked}, {"CheckAuthorization"}, "what polkit was asked")
+        for caller in callers:
+            caller.kill()
+        taken_back = sorted(polkit.stdout.readline().split() for _ in range(4))
+        tap.equal(taken_back, [["CancelCheckAuthorization", number] for _, number in asked], "what was taken back")
+        callers = strangers(daemon, stack, 1)
+        stack.callback(callers[0].kill)
+        tap.equal(polkit.stdout.readline().split()[0], "CheckAuthorization", "the place is free again")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ import sys
 from gi.repository import Gio, GLib
 flags = Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
 bus = Gio.DBusConnection.new_for_address_sync(sys.argv[1], flags, None, None)
-bus.call("org.memfold1", "/org/memfold1", "org.memfold1.Host", "Reload", None, None, 0, -1, None, None)
+bus.call("org.memfold1", "/org/memfold1", "org.memfold1.Host", "Reload", None, None, 0, -1, None, lambda *_: None)
 bus.flush_sync()
 print("asked", flush=True)
 GLib.MainLoop().run()

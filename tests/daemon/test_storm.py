@@ -485,5 +485,16 @@ def one_that_goes_while_it_is_being_paused_is_told(stage):
     stage.nothing_owed()
 
 
+@tap.test
+def one_whose_qemu_is_stopped_is_not_asked(stage):
+    stage.host.write(f"proc/{PID['low']}/stat", f"{PID['low']} (qemu) T 1{' 0' * 48}\n")
+    stage.configure(horizon=26000, suspend=True)
+    stage.begin()
+    stage.weather.blows = True
+    stage.daemon.wait_log('"low": suspend: its QEMU is stopped')
+    stage.add_qemu("low")
+    stage.calm()
+
+
 if __name__ == "__main__":
     tap.main(context=surroundings)

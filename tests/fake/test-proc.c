@@ -295,6 +295,27 @@ test_real_death(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 #define ADD(path, function)                                                                        \
     g_test_add("/proc/" path, Scene, NULL, scene_open, function, scene_close)
 
+static void
+test_stopped(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const struct {
+        const char *state;
+        gboolean stopped;
+    } cases[] = {{"S", FALSE}, {"R", FALSE}, {"D", FALSE}, {"T", TRUE}, {"t", TRUE}, {"Z", FALSE}};
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text = g_strdup_printf(
+            "1234 (T (q) %s 7 9 9 0 -1 0 0 0 0 0 3 4 0 0 20 0 1 0 55 0", cases[i].state);
+
+        mf_test_case(cases[i].state);
+        fake_root_set_file(scene->fake, "proc/1234/stat", text);
+        g_assert_cmpint(mf_proc_is_stopped(scene->root, 1234), ==, cases[i].stopped);
+    }
+    fake_root_set_file(scene->fake, "proc/1234/stat", "1234 (q");
+    g_assert_false(mf_proc_is_stopped(scene->root, 1234));
+    g_assert_false(mf_proc_is_stopped(scene->root, 4321));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -304,6 +325,7 @@ main(int argc, char **argv)
     ADD("figures", test_figures);
     ADD("nodes", test_nodes);
     ADD("resident", test_resident);
+    ADD("stopped", test_stopped);
     ADD("gone", test_gone);
     ADD("gone-between", test_gone_between);
     ADD("comm", test_comm);

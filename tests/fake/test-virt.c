@@ -17,6 +17,8 @@
 
 #define WAIT_SEC  20
 #define HELD_MSEC 50
+/* Instead of losses to come: libvirt takes whoever wants QEMU's events. */
+#define MONITOR_EVENTS 1000
 #define DOMAIN                                                                                     \
     "<domain type='test'><name>%s</name><uuid>%d1111111-1111-4111-8111-111111111111</uuid>"        \
     "<memory>65536</memory><os><type>hvm</type></os></domain>"
@@ -40,6 +42,10 @@ static guint losses_to_come;
 static gint at_keepalive_count; /* whoever opens and waits at the gate before it is done */
 static gboolean keepalive_waits;
 static gboolean xml_fails;
+static gboolean has_monitor_events;
+static virConnectDomainQemuMonitorEventCallback monitor_callback;
+static void *monitor_opaque;
+static virFreeCallback monitor_free;
 
 /* The last step of any opening, for a lease as well.  The test driver doesn't know keepalive. */
 int
@@ -120,16 +126,32 @@ lose(virConnectPtr connection)
 /* The last step of an opening: whoever is lost here is lost before anybody knows that it is open.
  */
 int
-virConnectDomainQemuMonitorEventRegister(
-    virConnectPtr connection, G_GNUC_UNUSED virDomainPtr domain, G_GNUC_UNUSED const char *event,
-    G_GNUC_UNUSED virConnectDomainQemuMonitorEventCallback callback, G_GNUC_UNUSED void *opaque,
-    G_GNUC_UNUSED virFreeCallback free_function, G_GNUC_UNUSED unsigned int flags)
+virConnectDomainQemuMonitorEventRegister(virConnectPtr connection,
+                                         G_GNUC_UNUSED virDomainPtr domain,
+                                         G_GNUC_UNUSED const char *event,
+                                         virConnectDomainQemuMonitorEventCallback callback,
+                                         void *opaque, virFreeCallback free_function,
+                                         G_GNUC_UNUSED unsigned int flags)
 {
+    if (has_monitor_events) {
+        monitor_callback = callback;
+        monitor_opaque = opaque;
+        monitor_free = free_function;
+        return 7;
+    }
     if (losses_to_come > 0) {
         losses_to_come--;
         lose(connection);
     }
     return -1;
+}
+
+int
+virConnectDomainQemuMonitorEventDeregister(G_GNUC_UNUSED virConnectPtr connection,
+                                           G_GNUC_UNUSED int id)
+{
+    monitor_free(monitor_opaque);
+    return 0;
 }
 
 char *
@@ -148,6 +170,7 @@ typedef struct {
     MfVirt *virt;
     guint connected_count;
     guint disconnected_count;
+    guint changed_count; /* of memory merging */
 } Scene;
 
 static void
@@ -157,6 +180,7 @@ on_event(MfVirtEvent event, G_GNUC_UNUSED const char *uuid, gpointer data)
 
     scene->connected_count += event == MF_VIRT_CONNECTED;
     scene->disconnected_count += event == MF_VIRT_DISCONNECTED;
+    scene->changed_count += event == MF_VIRT_MERGE_CHANGE;
 }
 
 static gboolean
@@ -196,7 +220,9 @@ scene_open(Scene *scene, gconstpointer losses_count)
     scene->disconnected_count = 0;
     openings_count = 0;
     openings_to_hold = 0;
-    losses_to_come = GPOINTER_TO_UINT(losses_count);
+    has_monitor_events = GPOINTER_TO_UINT(losses_count) == MONITOR_EVENTS;
+    losses_to_come = has_monitor_events ? 0 : GPOINTER_TO_UINT(losses_count);
+    scene->changed_count = 0;
     log_catch_clear();
     scene->virt = mf_virt_new(uri, on_event, scene);
 }
@@ -370,6 +396,43 @@ test_no_more_than_so_many_openings_hang(Scene *scene, gconstpointer unused G_GNU
     g_assert_cmpuint(closings_count, ==, MF_VIRT_OPENINGS_MAX);
 }
 
+/* As many events as a QEMU likes, from a thread of libvirt's while the main loop is busy. */
+static void
+flood(virDomainPtr domain, guint count)
+{
+    for (guint i = 0; i < count; i++) {
+        monitor_callback(virDomainGetConnect(domain), domain, "MEMORY_MERGE_CHANGE", 0, 0, NULL,
+                         monitor_opaque);
+    }
+}
+
+static void
+deliver(void)
+{
+    while (g_main_context_iteration(NULL, FALSE)) {
+    }
+}
+
+/* One that is not delivered yet stands for all; the next one after it is told again. */
+static void
+test_a_flood_is_one_event(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    g_autoptr(virDomain) first = NULL;
+    g_autoptr(virDomain) other = NULL;
+
+    wait_connected(scene, 1);
+    first = virDomainLookupByName(scene->virt->link->events, "a");
+    other = virDomainLookupByName(scene->virt->link->events, "c");
+    flood(first, 1000);
+    flood(other, 1);
+    flood(first, 1000);
+    deliver();
+    g_assert_cmpuint(scene->changed_count, ==, 2);
+    flood(first, 2);
+    deliver();
+    g_assert_cmpuint(scene->changed_count, ==, 3);
+}
+
 static void
 add(const char *name, guint losses_count, void (*function)(Scene *, gconstpointer))
 {
@@ -390,6 +453,7 @@ main(int argc, char **argv)
     add("one-that-hangs-is-passed", 0, test_an_opening_that_hangs_is_passed);
     add("so-many-hang", 0, test_no_more_than_so_many_openings_hang);
     add("a-lease-that-hangs-ends", 0, test_a_lease_that_hangs_ends);
+    add("a-flood-is-one-event", MONITOR_EVENTS, test_a_flood_is_one_event);
     add("freed-while-it-opens", 0, test_freed_while_it_opens);
     return g_test_run();
 }

@@ -172,6 +172,40 @@ class Memfoldd:
             Gio.DBusError.strip_remote_error(error)
             raise Refused(name.removeprefix(ERRORS), error.message) from None
 
+    def tell(self, path, interface, method, kind, arguments):
+        """Calls a method, and wants no reply."""
+        Gio, GLib = _gio()
+        self.describe()  # connects
+        self._bus.call("org.memfold1", path, f"org.memfold1.{interface}", method, GLib.Variant(kind, arguments), None,
+                       Gio.DBusCallFlags.NONE, -1, None, None)
+        self._bus.flush_sync(None)
+
+    def look(self, method, names):
+        """An estimate or an audit of these domains."""
+        _, GLib = _gio()
+        arguments = GLib.Variant("(asa{sv})", (names, {})) if method == "Estimate" else GLib.Variant("(as)", (names,))
+        return self.call("/org/memfold1", "Host", method, arguments)
+
+    def describe_at_once(self, number):
+        """Asks so many times before there is an answer; the names of the errors, None for an answer."""
+        Gio, GLib = _gio()
+        self.describe()  # connects
+        found = []
+
+        def on_answer(bus, result):
+            try:
+                bus.call_finish(result)
+                found.append(None)
+            except GLib.Error as error:
+                found.append((Gio.DBusError.get_remote_error(error) or "none").removeprefix(ERRORS))
+
+        for _ in range(number):
+            self._bus.call("org.memfold1", "/org/memfold1", "org.memfold1.Host", "Describe", None, None,
+                           Gio.DBusCallFlags.NONE, 25000, None, on_answer)
+        while len(found) < number:
+            GLib.MainContext.default().iteration(True)
+        return found
+
     def describe(self):
         """(host's figures, host's reasons, {name: figures of the domain with "reasons"})."""
         figures, reasons, domains = self.call("/org/memfold1", "Host", "Describe")

@@ -380,6 +380,7 @@ test_stat(void)
     g_assert_true(mf_parse_stat(ksmd, length_bytes, &stat, &error));
     g_assert_cmpstr(stat.comm, ==, "ksmd");
     g_assert_cmpint(stat.parent_pid, ==, 2);
+    g_assert_cmpint(stat.state, ==, 'S');
     g_assert_cmpuint(stat.cpu_ticks, ==, 9663);
     g_assert_cmpuint(stat.start_ticks, ==, 24);
 
