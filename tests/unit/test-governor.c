@@ -386,6 +386,26 @@ test_our_kernel(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_null(written(scene, MF_KNOB_SKIP_UNWRITTEN));
 }
 
+/* The smallest limit is left again, too, so that the next shortage wakes ksmd. */
+static void
+test_smallest_pressure(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const struct {
+        guint waits_permyriad;
+        gboolean wakes;
+    } cases[] = {{0, FALSE}, {1, TRUE}, {1, FALSE}, {0, FALSE}, {1, TRUE}};
+
+    scene->config->wait_permyriad = 1;
+    decide(scene); /* the domain has come */
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("case %u", i);
+        scene->host->memory_waits_permyriad = MF_U64(cases[i].waits_permyriad);
+        tick(scene, 1000, 100);
+        g_assert_cmpint(scene->memory->pacing.woken_usec == scene->snapshot->taken_usec, ==,
+                        cases[i].wakes);
+    }
+}
+
 /* A QEMU that can't be switched and was started without merging gives ksmd no work. */
 static void
 test_unswitchable(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
@@ -456,6 +476,7 @@ main(int argc, char **argv)
     ADD("zero-pages", test_zero_pages);
     ADD("smart-scan", test_smart_scan);
     ADD("our-kernel", test_our_kernel);
+    ADD("smallest-pressure", test_smallest_pressure);
     ADD("unswitchable", test_unswitchable);
     ADD("copied-memory", test_copied_memory);
     return g_test_run();
