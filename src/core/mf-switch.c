@@ -99,10 +99,13 @@ unmerge_fits(const MfConfig *config, MfU64 cost, MfU64 headroom, MfVerdict *verd
     return TRUE;
 }
 
-/* The reason that made the verdict what it is. */
+/* The reason that made the verdict what it is.  What the memory is stands beside a policy that
+ * would do by itself, so it counts where there is none. */
 static const MfReason *
 cause_of(const MfVerdict *verdict)
 {
+    const MfReason *cause = g_ptr_array_index(verdict->reasons, 0);
+
     for (guint i = 0; i < verdict->reasons->len; i++) {
         const MfReason *reason = g_ptr_array_index(verdict->reasons, i);
         if (reason->code == MF_REASON_POLICY || reason->code == MF_REASON_NOT_WORTH ||
@@ -110,8 +113,11 @@ cause_of(const MfVerdict *verdict)
             reason->code == MF_REASON_ZERO_UNSUPPORTED) {
             return reason;
         }
+        if (reason->code == MF_REASON_MEMORY_SHARED || reason->code == MF_REASON_MEMORY_HUGEPAGES) {
+            cause = reason;
+        }
     }
-    return g_ptr_array_index(verdict->reasons, 0);
+    return cause;
 }
 
 static void
