@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "mf-account.h"
 #include "mf-units.h"
 
 #define DEFAULT_NUMBER 0 /* the kernel's group of all that are in no other */
@@ -220,7 +221,7 @@ no_room_reason(MfU64 cost)
 static gboolean
 fits(const MfDomain *domain, MfU64 *headroom, MfVerdict *verdict)
 {
-    MfU64 cost = domain->merged_bytes;
+    MfU64 cost = mf_account_move_cost_bytes(domain);
 
     if (!domain->ksm_group_number.known || (cost.known && cost.value == 0)) {
         return TRUE;

@@ -89,6 +89,7 @@ typedef struct {
     MfMode mode;
     GPtrArray *blocks;  /* of MfBlock, which copies share; NULL when QEMU has not told */
     gboolean switching; /* no switch is to be started now: one is under way or failed lately */
+    gboolean is_asked;  /* of these: QEMU has not answered yet, and may be un-merging */
     char *switch_error; /* why QEMU's last answer failed or is overdue, or NULL */
 
     MfU64 mergeable_bytes;  /* VMAs marked VM_MERGEABLE ("mg" in VmFlags) */
@@ -113,6 +114,7 @@ typedef struct {
     MfU64 zero_only; /* 1: our kernel merges its pages of zeroes and no others; absent on others */
     gboolean regrouping; /* not to be moved now: it is being, or could not be lately */
     char *group_error;   /* why the last move failed, or NULL */
+    gboolean is_moving;  /* of these: it is being moved */
 } MfDomain;
 
 /* One of our kernel's groups: only its members have merged pages in common. */

@@ -178,7 +178,9 @@ mf_registry_copy_domains(const MfRegistry *registry, gint64 now_usec)
         MfDomain *copy = mf_domain_copy(known->domain);
         gint64 silent_usec = now_usec - known->asked_usec;
 
+        copy->is_asked = known->asked;
         copy->switching = known->asked || now_usec < known->not_before_usec;
+        copy->is_moving = known->moving;
         copy->regrouping = known->moving || now_usec < known->move_not_before_usec;
         if (known->asked && silent_usec > MF_ANSWER_OVERDUE_USEC) {
             g_free(copy->switch_error);

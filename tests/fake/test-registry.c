@@ -118,10 +118,12 @@ test_one_question_at_a_time(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_false(mf_registry_is_asked(scene->registry, "nobody"));
     domains = mf_registry_copy_domains(scene->registry, 3 * SEC);
     g_assert_true(((MfDomain *)domains->pdata[0])->switching);
+    g_assert_true(((MfDomain *)domains->pdata[0])->is_asked);
     g_assert_null(((MfDomain *)domains->pdata[0])->switch_error);
     g_clear_pointer(&domains, g_ptr_array_unref);
     domains = mf_registry_copy_domains(scene->registry, 30 * SEC);
     g_assert_nonnull(((MfDomain *)domains->pdata[0])->switch_error);
+    g_assert_true(((MfDomain *)domains->pdata[0])->is_asked);
 }
 
 static void
@@ -136,6 +138,7 @@ test_failures_are_tried_again_later(Scene *scene, gconstpointer unused G_GNUC_UN
     domains = mf_registry_copy_domains(scene->registry, 5 * SEC);
     g_assert_cmpstr(((MfDomain *)domains->pdata[0])->switch_error, ==, "query refused");
     g_assert_true(((MfDomain *)domains->pdata[0])->switching);
+    g_assert_false(((MfDomain *)domains->pdata[0])->is_asked);
     g_assert_false(mf_registry_is_asked(scene->registry, UUID_A));
     ask_and_answer(scene, 6 * SEC, 0, MF_MODE_UNKNOWN, NULL, &failed);
     assert_nothing_to_ask(scene, 15 * SEC);

@@ -17,6 +17,15 @@ test_headroom(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     domain->merged_bytes = MF_U64(450 * MIB);
     decide(scene);
     g_assert_cmpstr(moved_to(scene, domain), ==, "new");
+
+    /* What was merged since the accounts: a MiB is what 16384 items take. */
+    domain->profit_bytes = MF_I64(450 * MIB);
+    domain->rmap_items_pages = MF_U64(16384);
+    decide(scene);
+    g_assert_null(moved_to(scene, domain));
+    domain->profit_bytes = MF_I64(449 * MIB);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, domain), ==, "new");
     scene->snapshot->host.mem_available_bytes = MF_U64_ABSENT;
     decide(scene);
     g_assert_null(moved_to(scene, domain));
@@ -34,9 +43,15 @@ test_headroom_of_several(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     decide(scene);
     g_assert_cmpstr(moved_to(scene, one), ==, "new");
     g_assert_null(moved_to(scene, two));
-    one->regrouping = TRUE;
+    one->regrouping = one->is_moving = TRUE;
     decide(scene);
     g_assert_null(moved_to(scene, two));
+
+    /* Nothing is taken for a move that failed and is tried again later. */
+    one->is_moving = FALSE;
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, two), ==, "new");
+    one->is_moving = TRUE;
     two->merged_bytes = MF_U64(150 * MIB);
     decide(scene);
     g_assert_cmpstr(moved_to(scene, two), ==, "new");
@@ -58,21 +73,48 @@ test_headroom_is_spent_once(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_null(action_on(scene, off, MF_ACTION_DOMAIN_MODE));
     g_assert_cmpint(first_reason(scene, off), ==, MF_REASON_NO_HEADROOM);
 
-    mover->regrouping = TRUE;
+    mover->regrouping = mover->is_moving = TRUE;
     decide(scene);
     g_assert_null(action_on(scene, off, MF_ACTION_DOMAIN_MODE));
 
-    mover->regrouping = FALSE;
-    off->switching = TRUE;
+    mover->regrouping = mover->is_moving = FALSE;
+    off->switching = off->is_asked = TRUE;
     decide(scene);
     g_assert_null(moved_to(scene, mover));
     g_assert_cmpint(first_reason(scene, mover), ==, MF_REASON_NO_HEADROOM);
 
     /* What one domain has merged is given back once, whatever is done to it. */
-    off->regrouping = TRUE;
+    off->regrouping = off->is_moving = TRUE;
     mover->merged_bytes = MF_U64(250 * MIB);
     decide(scene);
     g_assert_cmpstr(moved_to(scene, mover), ==, "new");
+}
+
+/* Who is to be un-merged and elsewhere gives back once, too, what he has merged. */
+static void
+test_moved_and_switched_off(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *domain = add_domain(scene, "vm", "tenant-a", 0);
+
+    domain->policy->merge = MF_MERGE_OFF;
+    domain->merged_bytes = MF_U64(300 * MIB);
+    domain->saved_bytes = MF_U64(250 * MIB);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, domain), ==, "new");
+    g_assert_nonnull(action_on(scene, domain, MF_ACTION_DOMAIN_MODE));
+
+    domain->regrouping = domain->is_moving = TRUE;
+    decide(scene);
+    g_assert_nonnull(action_on(scene, domain, MF_ACTION_DOMAIN_MODE));
+
+    /* What un-merging takes beyond that has to be there: 450 MiB are, less 300 for the move. */
+    domain->saved_bytes = MF_U64(451 * MIB);
+    decide(scene);
+    g_assert_null(action_on(scene, domain, MF_ACTION_DOMAIN_MODE));
+    g_assert_cmpint(first_reason(scene, domain), ==, MF_REASON_NO_HEADROOM);
+    domain->saved_bytes = MF_U64(450 * MIB);
+    decide(scene);
+    g_assert_nonnull(action_on(scene, domain, MF_ACTION_DOMAIN_MODE));
 }
 
 /* Who can't be moved yet shares no more with those he is to be kept from. */
@@ -134,6 +176,7 @@ main(int argc, char **argv)
     SCENE("headroom", test_headroom);
     SCENE("headroom-of-several", test_headroom_of_several);
     SCENE("headroom-is-spent-once", test_headroom_is_spent_once);
+    SCENE("moved-and-switched-off", test_moved_and_switched_off);
     SCENE("frozen-until-moved", test_frozen_until_moved);
     return g_test_run();
 }
