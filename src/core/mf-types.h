@@ -92,6 +92,7 @@ typedef struct {
     gboolean is_asked;  /* of these: QEMU has not answered yet, and may be un-merging */
     char *switch_error; /* why QEMU's last answer failed or is overdue, or NULL */
 
+    gint64 accounts_usec;   /* when what smaps tells began to be read, maybe long ago; 0: not yet */
     MfU64 mergeable_bytes;  /* VMAs marked VM_MERGEABLE ("mg" in VmFlags) */
     MfU64 resident_bytes;   /* Rss of those VMAs */
     MfU64 merged_bytes;     /* "KSM:" of smaps: mapped KSM pages, zero pages apart */

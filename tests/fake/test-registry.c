@@ -242,8 +242,7 @@ test_no_pid_between_two(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     take(scene, 8 * SEC, 0, 0, FALSE);
     take(scene, 10 * SEC, 200, 0, FALSE);
     g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->mode, ==, MF_MODE_UNKNOWN);
-    g_assert_true(
-        ask_and_answer(scene, 10 * SEC, MF_CAP_PROBED, MF_MODE_ON, NULL, NULL).probe);
+    g_assert_true(ask_and_answer(scene, 10 * SEC, MF_CAP_PROBED, MF_MODE_ON, NULL, NULL).probe);
 }
 
 static void
@@ -260,9 +259,9 @@ test_an_old_wish_is_void(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     assert_nothing_to_ask(scene, 4 * SEC);
     /* libvirt was away, and QEMU may have been told something else. */
     mf_registry_forgive(scene->registry);
-    g_assert_false(ask_and_answer(scene, 5 * SEC, MF_CAP_PROBED | MF_CAP_SET_MERGE, MF_MODE_ON,
-                                  NULL, NULL)
-                       .probe);
+    g_assert_false(
+        ask_and_answer(scene, 5 * SEC, MF_CAP_PROBED | MF_CAP_SET_MERGE, MF_MODE_ON, NULL, NULL)
+            .probe);
     g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->mode, ==, MF_MODE_ON);
 }
 
@@ -277,8 +276,10 @@ test_accounts_have_an_age(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     /* A tick carries older accounts along; they do not replace these. */
     take(scene, 4 * SEC, 100, 1, FALSE);
     g_assert_cmpuint(mf_registry_find(scene->registry, UUID_A)->saved_bytes.value, ==, 5000);
+    g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->accounts_usec, ==, 2 * SEC);
     take(scene, 5 * SEC, 0, 0, FALSE);
     g_assert_false(mf_registry_find(scene->registry, UUID_A)->saved_bytes.known);
+    g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->accounts_usec, ==, 0);
     g_assert_false(mf_registry_get_accounts_age_msec(scene->registry, UUID_A, 6 * SEC).known);
 }
 
