@@ -114,8 +114,8 @@ typedef struct {
     MfU64 ksm_group_number; /* of our kernel's: see MfKsmGroup; absent while it is in none */
     MfU64 zero_only; /* 1: our kernel merges its pages of zeroes and no others; absent on others */
     gboolean regrouping; /* not to be moved now: it is being, or could not be lately */
-    char *group_error;   /* why the last move failed, or NULL */
     gboolean is_moving;  /* of these: it is being moved */
+    char *group_error;   /* why the last move failed, or NULL */
 } MfDomain;
 
 /* One of our kernel's groups: only its members have merged pages in common. */
@@ -153,7 +153,7 @@ typedef struct {
     MfU64 ksmd_cpu_usec; /* CPU time of ksmd since boot */
     /* Our kernel's, absent on others. */
     MfU64 cpu_max_permyriad; /* of one CPU: ksmd's limit */
-    MfU64 boost_new_msec;    /* how long a new process is scanned out of turn */
+    gboolean has_boost;      /* it scans a process out of turn when asked to */
     MfU64 skip_unwritten;    /* scans in which a page that was not written is passed over */
     char *index;             /* "contents", "checksum"; NULL when absent */
     gboolean has_groups;     /* it has merge groups */

@@ -344,20 +344,6 @@ test_our_kernel(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_null(written(scene, MF_KNOB_CPU_MAX));
     g_assert_null(written(scene, MF_KNOB_INDEX));
     g_assert_null(written(scene, MF_KNOB_SKIP_UNWRITTEN));
-    scene->domain->policy->boost = TRUE;
-    decide(scene);
-    g_assert_null(written(scene, MF_KNOB_BOOST_NEW));
-
-    scene->host->boost_new_msec = MF_U64(0);
-    decide(scene);
-    g_assert_cmpstr(written(scene, MF_KNOB_BOOST_NEW), ==, "60000");
-    scene->host->boost_new_msec = MF_U64(60000);
-    decide(scene);
-    g_assert_null(written(scene, MF_KNOB_BOOST_NEW));
-    scene->domain->policy->boost = FALSE;
-    decide(scene);
-    g_assert_cmpstr(written(scene, MF_KNOB_BOOST_NEW), ==, "0");
-
     scene->host->cpu_max_permyriad = MF_U64(10000);
     scene->host->skip_unwritten = MF_U64(0);
     scene->host->index = g_strdup("contents");
