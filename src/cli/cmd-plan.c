@@ -19,6 +19,10 @@ describe_action(const MemfoldFigures *action)
         g_autofree char *text = mf_format_bytes(bytes);
         return g_strdup_printf("domain %s: %s %s", mf_cli_word(action, "name"), kind, text);
     }
+    if (g_str_equal(kind, "boost")) {
+        return g_strdup_printf("domain %s: process %s is scanned first",
+                               mf_cli_word(action, "name"), mf_cli_word(action, "to"));
+    }
     /* A group and a word for the kernel are not the domain's mode. */
     const char *of = g_str_equal(kind, "group")   ? "merge group "
                      : g_str_equal(kind, "flags") ? "ksm flags "

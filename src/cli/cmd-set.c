@@ -83,6 +83,6 @@ const MfCommand mf_command_set = {
         "  group=NAME                      merge only with domains of this group; empty: "
         "the default\n"
         "  priority=0..1000                the lower one gives way first (not acted on yet)\n"
-        "  boost=on|off                    scan it first after its start (not acted on yet)",
+        "  boost=on|off                    scan it first after its start",
     .run = run,
 };

@@ -14,6 +14,9 @@
 
 #include "mf-types.h"
 
+/* struct ksm_rmap_item of mm/ksm.c: what ksmd remembers a page by. */
+#define MF_RMAP_ITEM_BYTES 64
+
 /* One walked process: totals over its mergeable areas. */
 typedef struct {
     guint64 size_bytes;
@@ -32,6 +35,13 @@ MfU64 mf_account_saved_bytes(gboolean area_known, const MfArea *area, MfU64 zero
 /* The host's saving from KSM's counters: (pages_sharing + ksm_zero_pages) pages; absent when
  * pages_sharing is. */
 MfU64 mf_account_host_saved_bytes(const MfHost *host);
+
+/* The memory that un-merging a domain takes, and moving it to another merge group, at most: what
+ * the last accounts say, or what the kernel counts now, whichever is more.  Accounts may be minutes
+ * old, and say nothing of what has been merged since; the kernel's own count (ksm_process_profit,
+ * less what it takes off for its items) tells a little too much.  Absent without accounts. */
+MfU64 mf_account_unmerge_cost_bytes(const MfDomain *domain);
+MfU64 mf_account_move_cost_bytes(const MfDomain *domain);
 
 /* |sum over domains + others - host| in permyriad of the host's saving; absent when any part is, 0
  * when both are 0, and MF_PERMYRIAD when only the host's is 0. */

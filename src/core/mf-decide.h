@@ -10,6 +10,7 @@
 
 #include <glib.h>
 
+#include "mf-boost.h"
 #include "mf-config.h"
 #include "mf-groups.h"
 #include "mf-pace.h"
@@ -30,6 +31,7 @@ typedef struct {
     MfU64 page_cost_nsec;        /* CPU time of ksmd a page, lately; absent: not measured yet */
     guint last_budget_permyriad; /* that pages_to_scan was chosen for; 0: not yet */
     MfPacing pacing;
+    MfBoosts boosts;
     MfWatch watch;
     MfTrials trials;
     MfStorm storm;

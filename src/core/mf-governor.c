@@ -23,8 +23,7 @@
 #define COST_GUESS_NSEC     1000 /* of a page, before the first measurement */
 #define REST_SLEEP_FACTOR   10   /* a resting ksmd wakes up as many times less often */
 #define SLEEP_MAX_MSEC      10000
-#define BOOST_NEW_MSEC      60000 /* a guest boots, and its memory fills */
-#define LITTER_SWEEPS       2     /* the first one is under way already */
+#define LITTER_SWEEPS       2 /* the first one is under way already */
 #define LITTER_MAX_USEC     (60 * G_USEC_PER_SEC)
 
 /* What a page has cost lately.  CPU time is told in ticks of 10 ms, and a resting ksmd may use less
@@ -235,21 +234,9 @@ warn_of_newcomers(const MfHost *host, MfPlan *plan)
     }
 }
 
-static gboolean
-some_ask_for_boost(const GPtrArray *merging)
-{
-    for (guint i = 0; i < merging->len; i++) {
-        if (((const MfDomain *)g_ptr_array_index(merging, i))->policy->boost) {
-            return TRUE;
-        }
-    }
-    return FALSE;
-}
-
 /* What only our kernel has. */
 static void
-tune_ours(const MfConfig *config, const MfHost *host, const MfMemory *memory,
-          const GPtrArray *merging, MfPlan *plan)
+tune_ours(const MfConfig *config, const MfHost *host, const MfMemory *memory, MfPlan *plan)
 {
     guint budget = mf_pace_budget_permyriad(config, memory->pacing.pace);
     g_autofree char *budget_text = mf_format_permyriad(budget);
@@ -268,16 +255,14 @@ tune_ours(const MfConfig *config, const MfHost *host, const MfMemory *memory,
     want_number(plan, MF_KNOB_SKIP_UNWRITTEN, host->skip_unwritten, config->skip_unwritten_count,
                 mf_reason_new(MF_REASON_CONFIG, NULL, "skip-unwritten=%u in memfold.conf",
                               config->skip_unwritten_count));
-    gboolean asked_for = some_ask_for_boost(merging);
-    want_number(plan, MF_KNOB_BOOST_NEW, host->boost_new_msec, asked_for ? BOOST_NEW_MSEC : 0,
-                mf_reason_new(MF_REASON_BOOST, NULL, "%s domain has boost=\"on\" in its policy",
-                              asked_for ? "a" : "no"));
 }
 
 static void
-tune(const MfConfig *config, const MfHost *host, MfMemory *memory, const GPtrArray *merging,
+tune(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory, const GPtrArray *merging,
      gboolean fresh, MfPlan *plan)
 {
+    const MfHost *host = &snapshot->host;
+
     if (host->advisor_mode != NULL && !g_str_equal(host->advisor_mode, "none")) {
         mf_plan_add_knob(
             plan, MF_KNOB_ADVISOR_MODE, host->advisor_mode, "none",
@@ -291,11 +276,15 @@ tune(const MfConfig *config, const MfHost *host, MfMemory *memory, const GPtrArr
     want_setting(plan, MF_KNOB_USE_ZERO_PAGES, host->use_zero_pages, config->use_zero_pages,
                  "use-zero-pages");
     want_setting(plan, MF_KNOB_SMART_SCAN, host->smart_scan, config->smart_scan, "smart-scan");
-    tune_ours(config, host, memory, merging, plan);
+    tune_ours(config, host, memory, plan);
     if (host->pages_to_scan_pages.known) {
         MfReason *reason = NULL;
         guint64 wanted_pages = scan_rate(config, host, memory, fresh, &reason);
         want_number(plan, MF_KNOB_PAGES_TO_SCAN, host->pages_to_scan_pages, wanted_pages, reason);
+    }
+    if (memory->pacing.pace == MF_PACE_BOOST) {
+        mf_boosts_decide(snapshot, merging, mf_pace_budget_permyriad(config, MF_PACE_BOOST),
+                         &memory->boosts, plan);
     }
 }
 
@@ -443,7 +432,7 @@ mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory 
         mf_pace_decide(config, snapshot, merging, mf_storm_has_suspended(&memory->storm),
                        &memory->pacing);
         pace_reason = mf_pace_reason(config, &memory->pacing);
-        tune(config, host, memory, merging, fresh, plan);
+        tune(config, snapshot, memory, merging, fresh, plan);
     }
     want_number(plan, MF_KNOB_RUN, host->run, run ? 1 : 0, mf_reason_copy(reason));
     g_ptr_array_add(plan->host_reasons, g_steal_pointer(&reason));

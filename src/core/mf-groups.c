@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "mf-account.h"
 #include "mf-units.h"
 
 #define DEFAULT_NUMBER 0 /* the kernel's group of all that are in no other */
@@ -187,6 +188,14 @@ mf_groups_judge(const MfConfig *config, const MfGroups *groups, const MfDomain *
         return;
     }
     verdict->want = MF_MODE_UNKNOWN;
+    if (domain->group_error != NULL) {
+        mf_verdict_tell_first(verdict,
+                              mf_reason_new(MF_REASON_WAITING, NULL,
+                                            "it could not be moved to group \"%s\", which is tried "
+                                            "again: left as it is until then: %s",
+                                            name, domain->group_error));
+        return;
+    }
     mf_verdict_tell_first(
         verdict,
         mf_reason_new(MF_REASON_WAITING, NULL,
@@ -212,7 +221,7 @@ no_room_reason(MfU64 cost)
 static gboolean
 fits(const MfDomain *domain, MfU64 *headroom, MfVerdict *verdict)
 {
-    MfU64 cost = domain->merged_bytes;
+    MfU64 cost = mf_account_move_cost_bytes(domain);
 
     if (!domain->ksm_group_number.known || (cost.known && cost.value == 0)) {
         return TRUE;
@@ -238,6 +247,19 @@ is_stranger(const MfConfig *config, const MfGroups *groups, const MfDomain *doma
            domain->mode != MF_MODE_OFF && domain->mode != MF_MODE_FROZEN;
 }
 
+/* "policy auto: merged" is not what is done with the domain; "policy merge=freeze" is. */
+static void
+drop_policy_to_merge(const MfDomain *domain, MfVerdict *verdict)
+{
+    for (guint i = verdict->reasons->len; i > 0 && domain->policy->merge != MF_MERGE_FREEZE; i--) {
+        const MfReason *reason = g_ptr_array_index(verdict->reasons, i - 1);
+
+        if (reason->code == MF_REASON_POLICY) {
+            g_ptr_array_remove_index(verdict->reasons, i - 1);
+        }
+    }
+}
+
 /* Who has to stay with those he is not to be with shares no more with them than he does.  Where he
  * can't be kept from it the number is nobody's: those whose it was leave it, and none comes. */
 static void
@@ -250,6 +272,7 @@ keep_apart_until_moved(const MfConfig *config, MfGroups *groups, const MfDomain 
     if (!shared && (domain->caps & MF_CAP_FREEZE)) {
         if (verdict->want == MF_MODE_UNKNOWN && domain->mode == MF_MODE_ON) {
             verdict->want = MF_MODE_FROZEN;
+            drop_policy_to_merge(domain, verdict);
         }
     } else if (is_stranger(config, groups, domain)) {
         g_hash_table_insert(groups->owners, dup_number(number), g_strdup(""));

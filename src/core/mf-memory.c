@@ -8,6 +8,7 @@ mf_memory_new(void)
     MfMemory *memory = g_new0(MfMemory, 1);
 
     mf_pacing_init(&memory->pacing);
+    mf_boosts_init(&memory->boosts);
     mf_watch_init(&memory->watch);
     mf_trials_init(&memory->trials);
     mf_storm_init(&memory->storm);
@@ -25,6 +26,7 @@ mf_memory_free(MfMemory *memory)
     g_hash_table_unref(memory->start_holds);
     mf_watch_clear(&memory->watch);
     mf_pacing_clear(&memory->pacing);
+    mf_boosts_clear(&memory->boosts);
     mf_trials_clear(&memory->trials);
     mf_storm_clear(&memory->storm);
     mf_groups_clear(&memory->groups);
@@ -40,6 +42,7 @@ mf_memory_copy(const MfMemory *memory)
     gpointer deadline;
 
     mf_pacing_copy(&memory->pacing, &copy->pacing);
+    mf_boosts_copy(&memory->boosts, &copy->boosts);
     mf_watch_copy(&memory->watch, &copy->watch);
     mf_trials_copy(&memory->trials, &copy->trials);
     mf_storm_copy(&memory->storm, &copy->storm);

@@ -242,7 +242,9 @@ much_is_waited_for(const MfConfig *config, const MfHost *host, gboolean before)
     if (limit_permyriad == 0 || !host->memory_waits_permyriad.known) {
         return FALSE;
     }
-    return host->memory_waits_permyriad.value >= (before ? limit_permyriad / 2 : limit_permyriad);
+    /* Half of the smallest limit is not nothing, which would be reached for ever. */
+    return host->memory_waits_permyriad.value >=
+           (before ? MAX(limit_permyriad / 2, 1) : limit_permyriad);
 }
 
 /* Whether memory has become short since the last tick.  It stays short until there is clearly more:

@@ -76,6 +76,7 @@ static const char *const kind_names[MF_ACTION_N_KINDS] = {
     [MF_ACTION_RECLAIM] = "reclaim", [MF_ACTION_BALLOON] = "balloon",
     [MF_ACTION_SUSPEND] = "suspend", [MF_ACTION_RESUME] = "resume",
     [MF_ACTION_GROUP] = "group",     [MF_ACTION_FLAGS] = "flags",
+    [MF_ACTION_BOOST] = "boost",
 };
 
 static void
@@ -251,6 +252,14 @@ mf_plan_add_flags(MfPlan *plan, const MfDomain *domain, const char *word, MfReas
 }
 
 void
+mf_plan_add_boost(MfPlan *plan, const MfDomain *domain, MfReason *reason)
+{
+    g_autofree char *pid = g_strdup_printf("%" G_GINT64_FORMAT, domain->pid);
+
+    add_process_action(plan, MF_ACTION_BOOST, domain, pid, reason);
+}
+
+void
 mf_plan_add_relief(MfPlan *plan, MfActionKind kind, const MfDomain *domain, guint64 bytes,
                    MfReason *reason)
 {
@@ -282,6 +291,10 @@ mf_action_to_string(const MfAction *action)
     if (action->kind == MF_ACTION_FLAGS) {
         return g_strdup_printf("domain %s: ksm flags %s (%s)", action->name, action->to,
                                action->reason->text);
+    }
+    if (action->kind == MF_ACTION_BOOST) {
+        return g_strdup_printf("domain %s: process %s is scanned first (%s)", action->name,
+                               action->to, action->reason->text);
     }
     if (action->kind == MF_ACTION_KNOB) {
         return g_strdup_printf("ksm %s: %s -> %s (%s)", mf_knob_to_string(action->knob), from,

@@ -81,7 +81,7 @@ typedef enum {
     MF_KNOB_CPU_MAX, /* the last five: our kernel's */
     MF_KNOB_INDEX,
     MF_KNOB_SKIP_UNWRITTEN,
-    MF_KNOB_BOOST_NEW,
+    MF_KNOB_BOOST_NEW, /* put back only: journals of earlier versions may have it */
     MF_KNOB_GROUP_DEFAULT,
     MF_KNOB_N
 } MfKnob;
@@ -95,6 +95,7 @@ typedef enum {
     MF_ACTION_RESUME, /* what memfold suspended */
     MF_ACTION_GROUP,  /* move the domain's QEMU to a merge group of the kernel's */
     MF_ACTION_FLAGS,  /* tell the kernel what may be merged of its QEMU */
+    MF_ACTION_BOOST,  /* have ksmd scan its QEMU now, before all others */
     MF_ACTION_N_KINDS
 } MfActionKind;
 
@@ -102,9 +103,9 @@ typedef struct {
     MfActionKind kind;
     MfKnob knob; /* MF_ACTION_KNOB */
     char *from;  /* text of the value, mode or state before; NULL when unknown */
-    char *to; /* text of the one wanted; NULL for those that have bytes.  A group's number, or "new"
-               */
-    char *uuid; /* all but MF_ACTION_KNOB */
+    char *to;    /* text of the one wanted; NULL for those that have bytes.  A group's number, or
+                  * "new";    MF_ACTION_BOOST: the PID */
+    char *uuid;  /* all but MF_ACTION_KNOB */
     char *name;
     MfMode mode;      /* MF_ACTION_DOMAIN_MODE: OFF, ON or FROZEN */
     guint64 bytes;    /* MF_ACTION_RECLAIM, MF_ACTION_BALLOON */
@@ -148,6 +149,9 @@ void mf_plan_add_group(MfPlan *plan, const MfDomain *domain, const char *to, MfR
 
 /* Writes a word to the ksm_flags of its QEMU, such as "+zero". */
 void mf_plan_add_flags(MfPlan *plan, const MfDomain *domain, const char *word, MfReason *reason);
+
+/* Has ksmd scan its QEMU now, before all others. */
+void mf_plan_add_boost(MfPlan *plan, const MfDomain *domain, MfReason *reason);
 
 /* Of MF_ACTION_RECLAIM and what follows it, up to MF_ACTION_RESUME. */
 void mf_plan_add_relief(MfPlan *plan, MfActionKind kind, const MfDomain *domain, guint64 bytes,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mf-switch.h"
 
+#include "mf-account.h"
 #include "mf-units.h"
 
 /* Whether a domain is not as it is wanted, and QEMU could change that. */
@@ -14,21 +15,7 @@ to_be_switched(const MfDomain *domain, const MfVerdict *verdict)
 static gboolean
 is_being_unmerged(const MfDomain *domain, const MfVerdict *verdict)
 {
-    return domain->switching && verdict->want == MF_MODE_OFF && to_be_switched(domain, verdict);
-}
-
-/* What un-merging a domain takes. */
-static MfU64
-unmerge_cost_bytes(const MfDomain *domain)
-{
-    if (domain->saved_bytes.known) {
-        return domain->saved_bytes;
-    }
-    if (domain->merged_bytes.known) {
-        return MF_U64(mf_add_sat(domain->merged_bytes.value,
-                                 domain->zero_bytes.known ? domain->zero_bytes.value : 0));
-    }
-    return MF_U64_ABSENT;
+    return domain->is_asked && verdict->want == MF_MODE_OFF && to_be_switched(domain, verdict);
 }
 
 /* What a domain still takes by what is under way: moving it to another group copies what it has
@@ -36,9 +23,9 @@ unmerge_cost_bytes(const MfDomain *domain)
 static guint64
 taken_bytes(const MfDomain *domain, const MfVerdict *verdict)
 {
-    guint64 moving_bytes = domain->regrouping ? domain->merged_bytes.value : 0;
+    guint64 moving_bytes = domain->is_moving ? mf_account_move_cost_bytes(domain).value : 0;
     guint64 unmerging_bytes =
-        is_being_unmerged(domain, verdict) ? unmerge_cost_bytes(domain).value : 0;
+        is_being_unmerged(domain, verdict) ? mf_account_unmerge_cost_bytes(domain).value : 0;
 
     return MAX(moving_bytes, unmerging_bytes);
 }
@@ -62,9 +49,37 @@ mf_switch_headroom(const MfConfig *config, const MfSnapshot *snapshot, const MfP
     return MF_U64(headroom_bytes);
 }
 
-/* Whether the domain can be un-merged now; else the verdict is told why not. */
+/* Those that the plan moves to another group, as a set of UUIDs that stay the plan's. */
+static GHashTable *
+moved_uuids(const MfPlan *plan)
+{
+    GHashTable *uuids = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; i < plan->actions->len; i++) {
+        const MfAction *action = g_ptr_array_index(plan->actions, i);
+        if (action->kind == MF_ACTION_GROUP) {
+            g_hash_table_add(uuids, action->uuid);
+        }
+    }
+    return uuids;
+}
+
+/* What is taken off the headroom already for moving the domain: what it has merged is given back
+ * once, by the move or by un-merging. */
+static guint64
+paid_bytes(const MfDomain *domain, GHashTable *moved)
+{
+    gboolean is_charged = domain->is_moving || (domain->ksm_group_number.known &&
+                                                g_hash_table_contains(moved, domain->uuid));
+
+    return is_charged ? mf_account_move_cost_bytes(domain).value : 0;
+}
+
+/* Whether the domain, for which paid_bytes are reserved already, can be un-merged now; else the
+ * verdict is told why not. */
 static gboolean
-unmerge_fits(const MfConfig *config, MfU64 cost, MfU64 headroom, MfVerdict *verdict)
+unmerge_fits(const MfConfig *config, MfU64 cost, guint64 paid_bytes, MfU64 headroom,
+             MfVerdict *verdict)
 {
     if (!cost.known) {
         mf_verdict_tell_first(verdict, mf_reason_new(MF_REASON_NO_HEADROOM, NULL,
@@ -72,7 +87,8 @@ unmerge_fits(const MfConfig *config, MfU64 cost, MfU64 headroom, MfVerdict *verd
                                                      "is left as it is until it is"));
         return FALSE;
     }
-    if (cost.value == 0) {
+    guint64 needed_bytes = mf_sub_clamp(cost.value, paid_bytes);
+    if (needed_bytes == 0) {
         return TRUE;
     }
     g_autofree char *cost_text = mf_format_bytes(cost.value);
@@ -84,7 +100,7 @@ unmerge_fits(const MfConfig *config, MfU64 cost, MfU64 headroom, MfVerdict *verd
                                    cost_text));
         return FALSE;
     }
-    if (cost.value > headroom.value) {
+    if (needed_bytes > headroom.value) {
         g_autofree char *headroom_text = mf_format_bytes(headroom.value);
         g_autofree char *reserve_text = mf_format_permyriad(config->reserve_permyriad);
         mf_verdict_tell_first(
@@ -99,10 +115,13 @@ unmerge_fits(const MfConfig *config, MfU64 cost, MfU64 headroom, MfVerdict *verd
     return TRUE;
 }
 
-/* The reason that made the verdict what it is. */
+/* The reason that made the verdict what it is.  What the memory is stands beside a policy that
+ * would do by itself, so it counts where there is none. */
 static const MfReason *
 cause_of(const MfVerdict *verdict)
 {
+    const MfReason *cause = g_ptr_array_index(verdict->reasons, 0);
+
     for (guint i = 0; i < verdict->reasons->len; i++) {
         const MfReason *reason = g_ptr_array_index(verdict->reasons, i);
         if (reason->code == MF_REASON_POLICY || reason->code == MF_REASON_NOT_WORTH ||
@@ -110,8 +129,11 @@ cause_of(const MfVerdict *verdict)
             reason->code == MF_REASON_ZERO_UNSUPPORTED) {
             return reason;
         }
+        if (reason->code == MF_REASON_MEMORY_SHARED || reason->code == MF_REASON_MEMORY_HUGEPAGES) {
+            cause = reason;
+        }
     }
-    return g_ptr_array_index(verdict->reasons, 0);
+    return cause;
 }
 
 static void
@@ -147,6 +169,7 @@ void
 mf_switch_off(const MfConfig *config, const MfSnapshot *snapshot, MfU64 headroom, MfPlan *plan)
 {
     g_autoptr(GPtrArray) waiting = g_ptr_array_new();
+    g_autoptr(GHashTable) moved = moved_uuids(plan);
     const MfDomain *under_way = find_under_way(snapshot, plan);
     const MfDomain *next = NULL;
     guint64 next_cost_bytes = G_MAXUINT64;
@@ -157,8 +180,8 @@ mf_switch_off(const MfConfig *config, const MfSnapshot *snapshot, MfU64 headroom
         if (verdict->want != MF_MODE_OFF || domain->switching || !to_be_switched(domain, verdict)) {
             continue;
         }
-        MfU64 cost = unmerge_cost_bytes(domain);
-        if (!unmerge_fits(config, cost, headroom, verdict)) {
+        MfU64 cost = mf_account_unmerge_cost_bytes(domain);
+        if (!unmerge_fits(config, cost, paid_bytes(domain, moved), headroom, verdict)) {
             continue;
         }
         if (cost.value == 0) {

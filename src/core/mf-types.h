@@ -89,8 +89,10 @@ typedef struct {
     MfMode mode;
     GPtrArray *blocks;  /* of MfBlock, which copies share; NULL when QEMU has not told */
     gboolean switching; /* no switch is to be started now: one is under way or failed lately */
+    gboolean is_asked;  /* of these: QEMU has not answered yet, and may be un-merging */
     char *switch_error; /* why QEMU's last answer failed or is overdue, or NULL */
 
+    gint64 accounts_usec;   /* when what smaps tells began to be read, maybe long ago; 0: not yet */
     MfU64 mergeable_bytes;  /* VMAs marked VM_MERGEABLE ("mg" in VmFlags) */
     MfU64 resident_bytes;   /* Rss of those VMAs */
     MfU64 merged_bytes;     /* "KSM:" of smaps: mapped KSM pages, zero pages apart */
@@ -112,6 +114,7 @@ typedef struct {
     MfU64 ksm_group_number; /* of our kernel's: see MfKsmGroup; absent while it is in none */
     MfU64 zero_only; /* 1: our kernel merges its pages of zeroes and no others; absent on others */
     gboolean regrouping; /* not to be moved now: it is being, or could not be lately */
+    gboolean is_moving;  /* of these: it is being moved */
     char *group_error;   /* why the last move failed, or NULL */
 } MfDomain;
 
@@ -150,7 +153,7 @@ typedef struct {
     MfU64 ksmd_cpu_usec; /* CPU time of ksmd since boot */
     /* Our kernel's, absent on others. */
     MfU64 cpu_max_permyriad; /* of one CPU: ksmd's limit */
-    MfU64 boost_new_msec;    /* how long a new process is scanned out of turn */
+    gboolean has_boost;      /* it scans a process out of turn when asked to */
     MfU64 skip_unwritten;    /* scans in which a page that was not written is passed over */
     char *index;             /* "contents", "checksum"; NULL when absent */
     gboolean has_groups;     /* it has merge groups */

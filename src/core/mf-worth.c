@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Why these figures: a page is merged in the second sweep that finds it unchanged, and the sweep
  * under way when the trial begins has passed some of the domain's memory by.  So the third one's
- * end tells; then the accounts have to be taken once more. */
+ * end tells, and then accounts that were taken since.  What ksmd remembers is read at each tick, so
+ * it is compared with new accounts only: a domain that has grown since has items of pages whose
+ * saving nobody has counted yet. */
 #include "mf-worth.h"
 
-#include "mf-pace.h"
+#include "mf-account.h"
 #include "mf-units.h"
 
 #define TRIAL_SWEEPS     3
 #define TRIAL_MIN_USEC   (60 * G_USEC_PER_SEC) /* a guest boots, and its memory fills */
-#define ACCOUNTS_USEC    (2 * G_USEC_PER_SEC)  /* a round's own time, beside the interval */
-#define ITEM_BYTES       64                    /* struct ksm_rmap_item of mm/ksm.c */
 #define LOSING_SWEEPS    2
 #define PAUSE_FIRST_MSEC (2 * 60 * G_GINT64_CONSTANT(1000))
 #define PAUSE_MAX_MSEC   (8 * 60 * 60 * G_GINT64_CONSTANT(1000))
@@ -22,6 +22,7 @@ typedef struct {
     MfU64 sweep_number;     /* full_scans when the last sweep's end was seen, or at the begin */
     guint sweeps_count;     /* that have ended since the begin */
     gint64 swept_usec;      /* when the last of TRIAL_SWEEPS ended; 0: not yet */
+    gint64 judged_usec;     /* the accounts that it was judged by last; 0: none */
     MfU64 cow_breaks_count; /* at the last sweep's end */
     guint losing_sweeps_count;
     gint64 stopped_until_usec; /* 0: not stopped */
@@ -74,6 +75,7 @@ trial_begin(Trial *trial, const MfDomain *domain, const MfSnapshot *snapshot)
     trial->sweep_number = snapshot->host.full_scans_count;
     trial->sweeps_count = 0;
     trial->swept_usec = 0;
+    trial->judged_usec = 0;
     trial->cow_breaks_count = domain->cow_breaks_count;
     trial->losing_sweeps_count = 0;
     trial->stopped_until_usec = 0;
@@ -134,18 +136,16 @@ note_sweeps(Trial *trial, const MfDomain *domain, const MfSnapshot *snapshot)
 
 /* The trial's end, when it has one. */
 static void
-trial_judge(Trial *trial, const MfConfig *config, const MfDomain *domain,
-            const MfSnapshot *snapshot)
+trial_judge(Trial *trial, const MfDomain *domain, const MfSnapshot *snapshot)
 {
-    gint64 settle_usec =
-        (gint64)config->accounting_interval_msec * 1000 * MF_REST_ACCOUNTS_FACTOR + ACCOUNTS_USEC;
-
-    if (trial->swept_usec == 0 || snapshot->taken_usec - trial->swept_usec < settle_usec ||
+    if (trial->swept_usec == 0 || domain->accounts_usec <= trial->swept_usec ||
+        domain->accounts_usec == trial->judged_usec ||
         snapshot->taken_usec - trial->since_usec < TRIAL_MIN_USEC || !domain->saved_bytes.known ||
         !domain->rmap_items_pages.known) {
         return;
     }
-    guint64 items_bytes = mf_mul_sat(domain->rmap_items_pages.value, ITEM_BYTES);
+    trial->judged_usec = domain->accounts_usec;
+    guint64 items_bytes = mf_mul_sat(domain->rmap_items_pages.value, MF_RMAP_ITEM_BYTES);
     g_autofree char *saved_text = mf_format_bytes(domain->saved_bytes.value);
     g_autofree char *items_text = mf_format_bytes(items_bytes);
     if (items_bytes > 0 && domain->saved_bytes.value <= items_bytes) {
@@ -245,7 +245,7 @@ mf_trials_note(const MfConfig *config, const MfSnapshot *snapshot, MfTrials *tri
             }
         } else if (merging) {
             note_sweeps(trial, domain, snapshot);
-            trial_judge(trial, config, domain, snapshot);
+            trial_judge(trial, domain, snapshot);
         }
         trial->merging = merging;
     }

@@ -21,10 +21,13 @@ mf_zero_judge(const MfDomain *domain, MfVerdict *verdict)
     gboolean mergeable =
         domain->memory_kind == MF_MEMORY_ANONYMOUS || domain->memory_kind == MF_MEMORY_FILE;
 
-    if (at < 0 || !domain->zero_only.known || !mergeable) {
+    if (at < 0 || !domain->zero_only.known || domain->memory_kind == MF_MEMORY_UNKNOWN) {
         return;
     }
     g_ptr_array_remove_index(verdict->reasons, (guint)at);
+    if (!mergeable) {
+        return; /* what its memory is stands there already */
+    }
     if (domain->zero_only.value != 0) {
         verdict->want = MF_MODE_ON;
         g_ptr_array_add(verdict->reasons,

@@ -10,7 +10,8 @@
 #include "mf-plan.h"
 #include "mf-types.h"
 
-/* Takes back the verdict that this host can't, where it can. */
+/* Takes back the verdict that this host can't, where it can; where only the domain's memory can't
+ * merge, no more than that is left to tell. */
 void mf_zero_judge(const MfDomain *domain, MfVerdict *verdict);
 
 /* Appends what the processes are to be told, so that each is as its policy says.  Nothing is told

@@ -101,6 +101,7 @@ forget_counters(MfDomain *domain)
 static void
 forget_figures(MfDomain *domain)
 {
+    domain->accounts_usec = 0;
     domain->mergeable_bytes = MF_U64_ABSENT;
     domain->resident_bytes = MF_U64_ABSENT;
     domain->merged_bytes = MF_U64_ABSENT;

@@ -3,11 +3,11 @@
  * What the parts of the engine share: mf-engine.c ticks, mf-engine-domains.c follows the domains,
  * mf-engine-policy.c sets their policies,
  * mf-engine-holds.c protects those that start, mf-engine-groups.c moves them to the kernel's
- * groups, mf-engine-monitor.c asks their QEMUs, mf-engine-accounts.c keeps the accounts,
- * mf-engine-plan.c says what would be done, mf-engine-estimate.c reads guests when asked to and
- * mf-engine-audit.c their page tables (mf-engine-survey.c is for both),
- * mf-engine-storm.c has domains give way, mf-engine-balloon.c and mf-engine-paused.c see what comes
- * of it.  All of it is of the main context only.
+ * groups, mf-engine-boost.c has them scanned first, mf-engine-monitor.c asks their QEMUs,
+ * mf-engine-accounts.c keeps the accounts, mf-engine-plan.c says what would be done,
+ * mf-engine-estimate.c reads guests when asked to and mf-engine-audit.c their page tables
+ * (mf-engine-survey.c is for both), mf-engine-storm.c has domains give way, mf-engine-balloon.c and
+ * mf-engine-paused.c see what comes of it.  All of it is of the main context only.
  */
 #pragma once
 
@@ -175,3 +175,6 @@ void mf_engine_domains_ask(MfEngine *engine);
 
 /* Has domains moved to the groups of the kernel's that the plan wants them in. */
 void mf_engine_groups_apply(MfEngine *engine, const MfPlan *plan);
+
+/* Has domains scanned before all others that the plan wants so. */
+void mf_engine_boosts_apply(MfEngine *engine, const MfPlan *plan);

@@ -224,6 +224,7 @@ on_collected(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
     mf_engine_accounts_follow(engine);
     mf_engine_check_holds(engine, snapshot->taken_usec);
     mf_engine_groups_apply(engine, engine->plan);
+    mf_engine_boosts_apply(engine, engine->plan);
     mf_engine_domains_apply(engine, engine->plan);
     mf_engine_domains_doubt(engine);
     mf_engine_storm_apply(engine, engine->plan);

@@ -14,10 +14,9 @@ typedef struct {
     MfDomain *domain;
     guint serial; /* of this incarnation */
     gint64 added_usec;
-    gint64 accounts_usec; /* when smaps told; 0: not yet */
-    gboolean reachable;   /* libvirt has told of it, so that its monitor may be used */
-    gint64 doubt_usec;    /* since when, while it has not */
-    gint64 last_pid;      /* of the QEMU that was asked; between two, the domain has none */
+    gboolean reachable; /* libvirt has told of it, so that its monitor may be used */
+    gint64 doubt_usec;  /* since when, while it has not */
+    gint64 last_pid;    /* of the QEMU that was asked; between two, the domain has none */
 
     gboolean asked; /* a call to its QEMU is under way */
     gint64 asked_usec;

@@ -87,7 +87,7 @@ begin_incarnation(MfRegistry *registry, Known *known)
     known->not_before_usec = 0;
     known->failures_count = 0;
     known->is_refused = FALSE;
-    known->accounts_usec = 0;
+    known->domain->accounts_usec = 0;
     known->domain->caps = 0;
     known->domain->mode = MF_MODE_UNKNOWN;
     g_clear_pointer(&known->domain->blocks, g_ptr_array_unref);
@@ -186,6 +186,8 @@ mf_registry_copy_domains(const MfRegistry *registry, gint64 now_usec)
         MfDomain *copy = mf_domain_copy(known->domain);
         gint64 silent_usec = now_usec - known->asked_usec;
 
+        copy->is_asked = known->asked;
+        copy->is_moving = known->moving;
         copy->switching = known->asked || known->stopped || now_usec < known->not_before_usec;
         copy->regrouping = known->moving || now_usec < known->move_not_before_usec;
         if (known->asked && silent_usec > MF_ANSWER_OVERDUE_USEC) {
@@ -228,10 +230,10 @@ mf_registry_get_accounts_age_msec(const MfRegistry *registry, const char *uuid, 
 {
     const Known *known = g_hash_table_lookup(registry->known, uuid);
 
-    if (!known || known->accounts_usec == 0) {
+    if (!known || known->domain->accounts_usec == 0) {
         return MF_U64_ABSENT;
     }
-    return MF_U64((guint64)MAX(now_usec - known->accounts_usec, 0) / 1000);
+    return MF_U64((guint64)MAX(now_usec - known->domain->accounts_usec, 0) / 1000);
 }
 
 static void
@@ -263,7 +265,7 @@ mf_registry_take_figures(MfRegistry *registry, const MfSnapshot *snapshot, gbool
             begin_incarnation(registry, known);
         }
         if (figures->pid == 0) {
-            known->accounts_usec = 0;
+            domain->accounts_usec = 0;
         } else {
             known->last_pid = figures->pid;
         }
@@ -279,9 +281,9 @@ mf_registry_take_figures(MfRegistry *registry, const MfSnapshot *snapshot, gbool
             domain->zero_only = figures->zero_only;
         }
         /* A tick that began before a round of accounts ended has older ones. */
-        if (with_accounts || known->accounts_usec == 0) {
+        if (with_accounts || domain->accounts_usec == 0) {
             copy_accounts(domain, figures);
-            known->accounts_usec = domain->saved_bytes.known ? snapshot->taken_usec : 0;
+            domain->accounts_usec = domain->saved_bytes.known ? begun_usec : 0;
         }
     }
 }

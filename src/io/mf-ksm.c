@@ -14,6 +14,7 @@
 #define KSM_DIR        "sys/kernel/mm/ksm"
 #define KNOB_BYTES     256
 #define STAT_BYTES     4096
+#define BOOST_PATH     KSM_DIR "/boost"
 #define CHILDREN_PATH  "proc/2/task/2/children" /* of kthreadd */
 #define CHILDREN_MAX   (256 * 1024)
 #define KTHREADD_PID   2
@@ -56,7 +57,6 @@ read_numbers(MfRoot *root, MfHost *host, GError **kept)
         {KSM_DIR "/use_zero_pages", G_STRUCT_OFFSET(MfHost, use_zero_pages)},
         {KSM_DIR "/smart_scan", G_STRUCT_OFFSET(MfHost, smart_scan)},
         {KSM_DIR "/cpu_max_permyriad", G_STRUCT_OFFSET(MfHost, cpu_max_permyriad)},
-        {KSM_DIR "/boost_new_millisecs", G_STRUCT_OFFSET(MfHost, boost_new_msec)},
         {KSM_DIR "/skip_unwritten", G_STRUCT_OFFSET(MfHost, skip_unwritten)},
         {KSM_DIR "/pages_volatile", G_STRUCT_OFFSET(MfHost, pages_volatile_pages)},
         {KSM_DIR "/merge_across_nodes", G_STRUCT_OFFSET(MfHost, merge_across_nodes)},
@@ -161,6 +161,7 @@ mf_ksm_read(MfRoot *root, MfHost *host, GError **error)
     read_choice(root, MF_KNOB_INDEX, &host->index, &kept);
     read_choice(root, MF_KNOB_GROUP_DEFAULT, &host->group_default, &kept);
     host->has_groups = mf_ksm_has_groups(root);
+    host->has_boost = mf_root_exists(root, BOOST_PATH);
     host->saved_bytes = mf_account_host_saved_bytes(host);
     host->ksmd_cpu_usec = MF_U64_ABSENT;
     if (ticks_per_sec > 0 && find_ksmd(root, &stat)) {
@@ -262,4 +263,12 @@ mf_ksm_write_knob(MfRoot *root, MfKnob knob, const char *value, GError **error)
         return FALSE;
     }
     return mf_root_write(root, path, value, error);
+}
+
+gboolean
+mf_ksm_boost(MfRoot *root, gint64 pid, GError **error)
+{
+    g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, pid);
+
+    return mf_root_write(root, BOOST_PATH, text, error);
 }

@@ -28,3 +28,9 @@ char *mf_ksm_read_knob(MfRoot *root, MfKnob knob, GError **error);
 /* Writes a knob.  Writing "2" to run (un-merge everything) is refused with MF_ERROR_INVALID:
  * memfold never does that for a domain's sake. */
 gboolean mf_ksm_write_knob(MfRoot *root, MfKnob knob, const char *value, GError **error);
+
+/* Has ksmd scan what is mergeable of a process once, before all others (our kernel's `boost`).
+ * GONE: no such process; BUSY: too many wait already; INVALID: nothing of it is mergeable.  A PID
+ * that has become another process's costs a scan of that one, and no more.  Does not wait for the
+ * scan. */
+gboolean mf_ksm_boost(MfRoot *root, gint64 pid, GError **error);

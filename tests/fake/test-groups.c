@@ -145,6 +145,7 @@ test_moves(void)
     g_assert_false(mf_registry_begin_move(registry, UUID, &serial));
     g_autoptr(GPtrArray) moving = mf_registry_copy_domains(registry, 300);
     g_assert_true(((MfDomain *)moving->pdata[0])->regrouping);
+    g_assert_true(((MfDomain *)moving->pdata[0])->is_moving);
     mf_registry_end_move(registry, UUID, serial, NULL, 400);
     g_assert_false(mf_registry_find(registry, UUID)->ksm_group_number.known);
     mf_registry_take_figures(registry, snapshot, FALSE, 300);
@@ -160,6 +161,7 @@ test_moves(void)
     g_assert_cmpstr(mf_registry_find(registry, UUID)->group_error, ==, "no");
     g_autoptr(GPtrArray) later = mf_registry_copy_domains(registry, 700 + G_USEC_PER_SEC);
     g_assert_true(((MfDomain *)later->pdata[0])->regrouping);
+    g_assert_false(((MfDomain *)later->pdata[0])->is_moving);
     g_autoptr(GPtrArray) again = mf_registry_copy_domains(registry, 700 + 6 * G_USEC_PER_SEC);
     g_assert_false(((MfDomain *)again->pdata[0])->regrouping);
 }

@@ -384,6 +384,23 @@ test_knobs(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     }
 }
 
+/* A kernel that scans processes out of turn has a file for that, which is no knob. */
+static void
+test_boost(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    g_assert_true(mf_ksm_read(scene->root, scene->host, &scene->error));
+    g_assert_false(scene->host->has_boost);
+    g_assert_false(mf_ksm_boost(scene->root, 4711, &scene->error));
+    mf_assert_error(scene->error, MF_ERROR_GONE, "boost");
+
+    fake_root_set_ksm(scene->fake, "boost", "");
+    g_assert_true(mf_ksm_read(scene->root, scene->host, &scene->error));
+    g_assert_true(scene->host->has_boost);
+    g_assert_true(mf_ksm_boost(scene->root, 4711, &scene->error));
+    g_autofree char *written = fake_root_get_ksm(scene->fake, "boost");
+    g_assert_cmpstr(written, ==, "4711");
+}
+
 static void
 test_read_knobs(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -453,6 +470,7 @@ main(int argc, char **argv)
     ADD("ksm-bad-files", test_ksm_bad_files);
     ADD("ksmd", test_ksmd);
     ADD("knobs", test_knobs);
+    ADD("boost", test_boost);
     ADD("read-knobs", test_read_knobs);
     ADD("knob-denied", test_knob_denied);
     ADD("real-kernel", test_real_kernel);

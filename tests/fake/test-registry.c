@@ -118,10 +118,12 @@ test_one_question_at_a_time(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_false(mf_registry_is_asked(scene->registry, "nobody"));
     domains = mf_registry_copy_domains(scene->registry, 3 * SEC);
     g_assert_true(((MfDomain *)domains->pdata[0])->switching);
+    g_assert_true(((MfDomain *)domains->pdata[0])->is_asked);
     g_assert_null(((MfDomain *)domains->pdata[0])->switch_error);
     g_clear_pointer(&domains, g_ptr_array_unref);
     domains = mf_registry_copy_domains(scene->registry, 30 * SEC);
     g_assert_nonnull(((MfDomain *)domains->pdata[0])->switch_error);
+    g_assert_true(((MfDomain *)domains->pdata[0])->is_asked);
 }
 
 static void
@@ -136,6 +138,7 @@ test_failures_are_tried_again_later(Scene *scene, gconstpointer unused G_GNUC_UN
     domains = mf_registry_copy_domains(scene->registry, 5 * SEC);
     g_assert_cmpstr(((MfDomain *)domains->pdata[0])->switch_error, ==, "query refused");
     g_assert_true(((MfDomain *)domains->pdata[0])->switching);
+    g_assert_false(((MfDomain *)domains->pdata[0])->is_asked);
     g_assert_false(mf_registry_is_asked(scene->registry, UUID_A));
     ask_and_answer(scene, 6 * SEC, 0, MF_MODE_UNKNOWN, NULL, &failed);
     assert_nothing_to_ask(scene, 15 * SEC);
@@ -239,8 +242,7 @@ test_no_pid_between_two(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     take(scene, 8 * SEC, 0, 0, FALSE);
     take(scene, 10 * SEC, 200, 0, FALSE);
     g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->mode, ==, MF_MODE_UNKNOWN);
-    g_assert_true(
-        ask_and_answer(scene, 10 * SEC, MF_CAP_PROBED, MF_MODE_ON, NULL, NULL).probe);
+    g_assert_true(ask_and_answer(scene, 10 * SEC, MF_CAP_PROBED, MF_MODE_ON, NULL, NULL).probe);
 }
 
 static void
@@ -257,9 +259,9 @@ test_an_old_wish_is_void(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     assert_nothing_to_ask(scene, 4 * SEC);
     /* libvirt was away, and QEMU may have been told something else. */
     mf_registry_forgive(scene->registry);
-    g_assert_false(ask_and_answer(scene, 5 * SEC, MF_CAP_PROBED | MF_CAP_SET_MERGE, MF_MODE_ON,
-                                  NULL, NULL)
-                       .probe);
+    g_assert_false(
+        ask_and_answer(scene, 5 * SEC, MF_CAP_PROBED | MF_CAP_SET_MERGE, MF_MODE_ON, NULL, NULL)
+            .probe);
     g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->mode, ==, MF_MODE_ON);
 }
 
@@ -274,8 +276,10 @@ test_accounts_have_an_age(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     /* A tick carries older accounts along; they do not replace these. */
     take(scene, 4 * SEC, 100, 1, FALSE);
     g_assert_cmpuint(mf_registry_find(scene->registry, UUID_A)->saved_bytes.value, ==, 5000);
+    g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->accounts_usec, ==, 2 * SEC);
     take(scene, 5 * SEC, 0, 0, FALSE);
     g_assert_false(mf_registry_find(scene->registry, UUID_A)->saved_bytes.known);
+    g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->accounts_usec, ==, 0);
     g_assert_false(mf_registry_get_accounts_age_msec(scene->registry, UUID_A, 6 * SEC).known);
 }
 

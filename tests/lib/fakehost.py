@@ -14,6 +14,9 @@ KSM = {
     "ksm_zero_pages": 0, "max_page_sharing": 256, "general_profit": 0,
     "advisor_mode": "[none] scan-time",
 }
+# What only our kernel has, as far as a governor writes to it.
+OURS = {"cpu_max_permyriad": 10000, "boost": "", "boost_new_millisecs": 0}
+ITEM_BYTES = 64  # of ksmd, for a page that it knows
 KNOBS = ("run", "pages_to_scan", "sleep_millisecs", "use_zero_pages", "smart_scan")
 BOOT_ID = "6f0c0c1e-0000-4000-8000-000000000001"
 MEMINFO = "MemTotal:       16000000 kB\nMemFree:         8000000 kB\nMemAvailable:   12000000 kB\n" \
@@ -70,6 +73,11 @@ class FakeHost:
     def knobs(self):
         return {name: self.get(name) for name in KNOBS}
 
+    def be_ours(self):
+        """From now on the kernel is ours."""
+        for name, value in OURS.items():
+            self.set(name, value)
+
     def add_process(self, pid, comm, command=()):
         self.write(f"proc/{pid}/comm", f"{comm}\n")
         self.write(f"proc/{pid}/stat", f"{pid} ({comm}) S 1" + " 0" * 48 + "\n")
@@ -91,8 +99,9 @@ class FakeHost:
         self.add_process(pid, "qemu-system-x86", ("qemu-system-x86_64", "-name", name, "-uuid", uuid))
         self.write(f"proc/{pid}/smaps", SMAPS_AREA.format(
             size=65536, rss=rss_kib, pss=rss_kib - saved_kib, ksm=ksm_kib, mg="mg " if mergeable else ""))
+        known_pages = rss_kib // 4 if rmap_pages is None else rmap_pages
         self.write(f"proc/{pid}/ksm_stat", KSM_STAT.format(
-            rmap=rss_kib // 4 if rmap_pages is None else rmap_pages, pages=ksm_kib // 4, profit=ksm_kib * 1024))
+            rmap=known_pages, pages=ksm_kib // 4, profit=ksm_kib * 1024 - known_pages * ITEM_BYTES))
         self.write(f"proc/{pid}/statm", f"{rss_kib // 2} {rss_kib // 4} 0 0 0 0 0\n")
         self.write(f"run/libvirt/qemu/{name}.pid", f"{pid}\n")
 
@@ -105,7 +114,8 @@ class FakeHost:
         quiet = "".join(f"7f{number:010x}-7f{number + 1:010x} r--p 00000000 fe:00 {number}  /usr/lib/some.so\n" +
                         SMAPS_AREA.split("\n", 1)[1].format(size=4, rss=4, pss=1, ksm=0, mg="") for number in range(300))
         self.write("alike/smaps", area + quiet)
-        self.write("alike/ksm_stat", KSM_STAT.format(rmap=10000, pages=3000, profit=777))
+        self.write("alike/ksm_stat", KSM_STAT.format(
+            rmap=10000, pages=3000, profit=3000 * 4096 - 10000 * ITEM_BYTES))
         for pid, (name, uuid) in enumerate(domains.items(), first_pid):
             self.add_process(pid, "qemu-system-x86", ("qemu-system-x86_64", "-name", name, "-uuid", uuid, *options))
             for file in ("smaps", "ksm_stat"):

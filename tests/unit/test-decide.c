@@ -274,6 +274,43 @@ test_headroom(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_null(action_on(scene, domain));
 }
 
+/* Accounts tell of another time; what the kernel counts, of now.  A MiB is what 16384 items take.
+ */
+static void
+test_headroom_since_accounts(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const struct {
+        MfU64 saved;
+        MfU64 merged;
+        MfI64 profit;
+        MfU64 items_pages;
+        gboolean switched;
+    } cases[] = {
+        {MF_U64(0), MF_U64(0), MF_I64(999 * MIB), MF_U64(16384), TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(1000 * MIB), MF_U64(16384), FALSE},
+        {MF_U64_ABSENT, MF_U64(0), MF_I64(1000 * MIB), MF_U64(16384), FALSE},
+        {MF_U64_ABSENT, MF_U64_ABSENT, MF_I64(0), MF_U64(0), FALSE},
+        {MF_U64(1001 * MIB), MF_U64(0), MF_I64(0), MF_U64(0), FALSE},
+        {MF_U64(0), MF_U64(0), MF_I64_ABSENT, MF_U64(G_MAXUINT64), TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(2000 * MIB), MF_U64_ABSENT, TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(-1001 * (gint64)MIB), MF_U64(16384 * 2001), TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(-1001 * (gint64)MIB), MF_U64(16384 * 2002), FALSE},
+        {MF_U64(0), MF_U64(0), MF_I64(G_MININT64), MF_U64(16384), TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(G_MAXINT64), MF_U64(G_MAXUINT64), FALSE},
+    };
+    MfDomain *domain = add_domain(scene, "vm", MF_MERGE_OFF);
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("case %u", i);
+        domain->saved_bytes = cases[i].saved;
+        domain->merged_bytes = cases[i].merged;
+        domain->profit_bytes = cases[i].profit;
+        domain->rmap_items_pages = cases[i].items_pages;
+        decide(scene);
+        g_assert_cmpint(action_on(scene, domain) != NULL, ==, cases[i].switched);
+    }
+}
+
 static void
 test_headroom_figures(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -304,7 +341,7 @@ test_one_at_a_time(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_true(is_told(scene, large, MF_REASON_WAITING));
 
     /* One under way holds the rest that have something merged, until it is overdue. */
-    small->switching = TRUE;
+    small->switching = small->is_asked = TRUE;
     decide(scene);
     g_assert_null(action_on(scene, small));
     g_assert_null(action_on(scene, large));
@@ -323,6 +360,12 @@ test_one_at_a_time(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     decide(scene);
     g_assert_null(action_on(scene, large));
     g_assert_true(is_told(scene, large, MF_REASON_NO_HEADROOM));
+
+    /* One that has failed, and is not asked again yet, takes nothing. */
+    small->is_asked = FALSE;
+    decide(scene);
+    g_assert_null(action_on(scene, small));
+    g_assert_nonnull(action_on(scene, large));
 }
 
 static void
@@ -373,6 +416,7 @@ main(int argc, char **argv)
     ADD("groups-fail-closed", test_groups_fail_closed);
     ADD("policy-invalid", test_policy_invalid);
     ADD("headroom", test_headroom);
+    ADD("headroom-since-accounts", test_headroom_since_accounts);
     ADD("headroom-figures", test_headroom_figures);
     ADD("one-at-a-time", test_one_at_a_time);
     ADD("switching-on-waits", test_switching_on_waits);

@@ -344,20 +344,6 @@ test_our_kernel(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_null(written(scene, MF_KNOB_CPU_MAX));
     g_assert_null(written(scene, MF_KNOB_INDEX));
     g_assert_null(written(scene, MF_KNOB_SKIP_UNWRITTEN));
-    scene->domain->policy->boost = TRUE;
-    decide(scene);
-    g_assert_null(written(scene, MF_KNOB_BOOST_NEW));
-
-    scene->host->boost_new_msec = MF_U64(0);
-    decide(scene);
-    g_assert_cmpstr(written(scene, MF_KNOB_BOOST_NEW), ==, "60000");
-    scene->host->boost_new_msec = MF_U64(60000);
-    decide(scene);
-    g_assert_null(written(scene, MF_KNOB_BOOST_NEW));
-    scene->domain->policy->boost = FALSE;
-    decide(scene);
-    g_assert_cmpstr(written(scene, MF_KNOB_BOOST_NEW), ==, "0");
-
     scene->host->cpu_max_permyriad = MF_U64(10000);
     scene->host->skip_unwritten = MF_U64(0);
     scene->host->index = g_strdup("contents");
@@ -384,6 +370,26 @@ test_our_kernel(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     decide(scene);
     g_assert_null(written(scene, MF_KNOB_CPU_MAX));
     g_assert_null(written(scene, MF_KNOB_SKIP_UNWRITTEN));
+}
+
+/* The smallest limit is left again, too, so that the next shortage wakes ksmd. */
+static void
+test_smallest_pressure(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const struct {
+        guint waits_permyriad;
+        gboolean wakes;
+    } cases[] = {{0, FALSE}, {1, TRUE}, {1, FALSE}, {0, FALSE}, {1, TRUE}};
+
+    scene->config->wait_permyriad = 1;
+    decide(scene); /* the domain has come */
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("case %u", i);
+        scene->host->memory_waits_permyriad = MF_U64(cases[i].waits_permyriad);
+        tick(scene, 1000, 100);
+        g_assert_cmpint(scene->memory->pacing.woken_usec == scene->snapshot->taken_usec, ==,
+                        cases[i].wakes);
+    }
 }
 
 /* A QEMU that can't be switched and was started without merging gives ksmd no work. */
@@ -456,6 +462,7 @@ main(int argc, char **argv)
     ADD("zero-pages", test_zero_pages);
     ADD("smart-scan", test_smart_scan);
     ADD("our-kernel", test_our_kernel);
+    ADD("smallest-pressure", test_smallest_pressure);
     ADD("unswitchable", test_unswitchable);
     ADD("copied-memory", test_copied_memory);
     return g_test_run();

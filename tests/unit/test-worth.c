@@ -19,9 +19,9 @@ add_domain(Scene *scene, const char *name, guint64 saved_bytes)
     return domain;
 }
 
-/* One tick, after which every domain is as it is wanted. */
+/* One tick, after which every domain is as it is wanted; the accounts are those of before. */
 static void
-tick(Scene *scene)
+tick_without_accounts(Scene *scene)
 {
     scene->snapshot->taken_usec += TICK_USEC;
     mf_plan_free(scene->plan);
@@ -33,6 +33,24 @@ tick(Scene *scene)
             domain->mode = verdict->want;
         }
     }
+}
+
+/* Everybody is accounted. */
+static void
+account(Scene *scene)
+{
+    for (guint i = 0; i < scene->snapshot->domains->len; i++) {
+        MfDomain *domain = g_ptr_array_index(scene->snapshot->domains, i);
+        domain->accounts_usec = scene->snapshot->taken_usec + TICK_USEC / 2;
+    }
+}
+
+/* The same, with a round of accounts before. */
+static void
+tick(Scene *scene)
+{
+    account(scene);
+    tick_without_accounts(scene);
 }
 
 /* Ticks for so long, with a sweep that ends every ten seconds. */
@@ -122,11 +140,66 @@ test_not_too_soon(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     still.snapshot->host.full_scans_count.value += 3;
     tick(&still);
     g_assert_cmpint(unswept->mode, ==, MF_MODE_ON); /* the accounts are older than that */
-    for (guint i = 0; i < 12; i++) {
-        tick(&still);
-    }
+    tick(&still);
     g_assert_cmpint(unswept->mode, ==, MF_MODE_OFF);
     scene_close(&still, NULL);
+}
+
+/* Accounts of before its sweeps ended tell nothing, however long ago that is, and none at all tell
+ * no more. */
+static void
+test_old_accounts(void)
+{
+    static const struct {
+        const char *label;
+        gboolean accounted;  /* when it came */
+        guint64 saved_bytes; /* that the next round finds */
+        MfMode mode;
+    } cases[] = {
+        {"it pays", TRUE, 100 * MIB, MF_MODE_ON},
+        {"it does not", TRUE, 0, MF_MODE_OFF},
+        {"never accounted before, pays", FALSE, 100 * MIB, MF_MODE_ON},
+        {"never accounted before", FALSE, 0, MF_MODE_OFF},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        Scene scene;
+        scene_open(&scene, NULL);
+        MfDomain *domain = add_domain(&scene, "vm", 0);
+        g_test_message("%s", cases[i].label);
+        if (cases[i].accounted) {
+            account(&scene);
+        }
+        for (guint t = 0; t < 200; t++) {
+            scene.snapshot->host.full_scans_count.value += t % 5 == 4;
+            tick_without_accounts(&scene);
+            g_assert_cmpint(domain->mode, ==, MF_MODE_ON);
+        }
+        domain->saved_bytes = MF_U64(cases[i].saved_bytes);
+        tick(&scene);
+        g_assert_cmpint(domain->mode, ==, cases[i].mode);
+        scene_close(&scene, NULL);
+    }
+}
+
+/* One that has grown since it was accounted has items, and no account, of what is new. */
+static void
+test_grown_since_accounts(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *domain = add_domain(scene, "vm", 5 * MIB);
+
+    run(scene, 90);
+    domain->rmap_items_pages.value *= 4;
+    for (guint i = 0; i < 60; i++) {
+        tick_without_accounts(scene);
+        g_assert_cmpint(domain->mode, ==, MF_MODE_ON);
+    }
+    domain->saved_bytes = MF_U64(17 * MIB);
+    tick(scene);
+    g_assert_cmpint(domain->mode, ==, MF_MODE_ON);
+    domain->saved_bytes = MF_U64(16 * MIB);
+    tick(scene);
+    g_assert_cmpint(domain->mode, ==, MF_MODE_OFF);
 }
 
 /* For how many seconds it stays as it is, at most limit. */
@@ -280,6 +353,8 @@ main(int argc, char **argv)
 #define ADD(name, function)                                                                        \
     g_test_add("/worth/" name, Scene, NULL, scene_open, function, scene_close)
     ADD("not-too-soon", test_not_too_soon);
+    g_test_add_func("/worth/old-accounts", test_old_accounts);
+    ADD("grown-since-accounts", test_grown_since_accounts);
     ADD("back-off", test_back_off);
     ADD("rewritten", test_rewritten);
     ADD("newcomer", test_newcomer);
