@@ -229,6 +229,16 @@ def enter_shows_reasons_and_remedies(host):
 
 
 @tap.test
+def a_nul_is_no_key_and_holds_up_none(host):
+    with host.daemon():
+        for keys in (b"\0q", b"\xc3\0q", b"\0\x1b[B\0\0q"):
+            with Terminal(host) as terminal:
+                terminal.wait_text("q quit")
+                os.write(terminal.leader, keys)
+                terminal.ended(repr(keys))
+
+
+@tap.test
 def signals_give_the_terminal_back(host):
     with host.daemon():
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
