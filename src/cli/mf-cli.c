@@ -2,7 +2,10 @@
 /* Options, messages and the daemon, for every subcommand; see mf-cli.h. */
 #include "mf-cli.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -101,6 +104,24 @@ mf_cli_print_reasons(const MemfoldFigures *figures)
             mf_cli_print_line("    remedy: ", reason->remedy);
         }
     }
+}
+
+gboolean
+mf_cli_flush(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return TRUE;
+    }
+    if (errno == EPIPE) {
+        /* GIO ignores it, for its sockets' sake. */
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
+    mf_cli_complain("stdout: %s", g_strerror(errno));
+    /* Said once is enough. */
+    __fpurge(stdout);
+    clearerr(stdout);
+    return FALSE;
 }
 
 MemfoldDescription *

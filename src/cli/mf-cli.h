@@ -62,6 +62,11 @@ void mf_cli_print_line(const char *label, const char *text);
 /* The reasons as a list, each with its remedy on a line of its own. */
 void mf_cli_print_reasons(const MemfoldFigures *figures);
 
+/* Whether all that was printed so far has gone out; complains where it has not.  Where nobody reads
+ * any more (`memfold status | head -1`) it ends the process by SIGPIPE, as it ends other programs.
+ */
+gboolean mf_cli_flush(void);
+
 /* Asks the daemon; on failure complains, sets ret_exit and returns NULL. */
 MemfoldDescription *mf_cli_describe(MfExit *ret_exit);
 

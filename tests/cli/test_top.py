@@ -337,6 +337,24 @@ def without_a_screen_it_prints_plain_blocks(host):
 
 
 @tap.test
+def it_ends_when_nobody_takes_the_blocks(host):
+    with host.daemon():
+        with subprocess.Popen([MEMFOLD, "top", "--interval", "1"], env=host.environment, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+            try:
+                tap.check(program.stdout.readline().startswith("saved  "), "the first line")
+                program.stdout.close()
+                wait.until("its end without a reader", lambda: program.poll() is not None, 10, interval_sec=0.02)
+                tap.equal((program.returncode, program.stderr.read()), (-signal.SIGPIPE, ""), "end without a reader")
+            finally:
+                program.kill()
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([MEMFOLD, "top", "--count", "9"], env=host.environment, text=True, timeout=30,
+                                  check=False, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE)
+        tap.equal((done.returncode, done.stderr), (1, "memfold: stdout: No space left on device\n"), "a full disk")
+
+
+@tap.test
 def foreign_text_can_not_drive_the_terminal(host):
     evil = domain(1, "v\x1b]0;owned\x07m", group="\x1b[2J", mode="o\rn", reasons=[["x", "a\x1b[5mb", "c\x07\nd"]])
     reason = ["domains", "line\x1b]0;owned\x07\nnext", ""]
