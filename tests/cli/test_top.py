@@ -192,6 +192,21 @@ def header_and_rows_fit_the_screen(host):
 
 
 @tap.test
+def reasons_of_the_host_keep_their_remedies(host):
+    reasons = [["libvirt-away", "memfoldd is not connected to libvirt (qemu:///system): what domains run is not known now",
+                "start libvirtd; memfoldd tries again by itself"]]
+    with host.daemon(reasons=reasons * 9), Terminal(host) as terminal:
+        terminal.wait_text("more: memfold plan")
+        fits(terminal)
+        shown = terminal.screen()
+        tap.check("tries again by itself" in "\n".join(shown), shown)
+        tap.equal((shown[6], shown[7]), ("       ... 7 more: memfold plan", ""), "the header's end")
+        block = host.run("--count", "1").stdout
+    tap.equal(block.count("tries again by itself"), 9, f"remedies in {block}")
+    tap.check(max(map(len, block.splitlines())) <= 100, block)
+
+
+@tap.test
 def letters_sort(host):
     with host.daemon(), Terminal(host, "--sort", "name") as terminal:
         terminal.wait_names("anna", "bert", "carl")
