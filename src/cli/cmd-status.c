@@ -11,8 +11,8 @@ static const MfColumn columns[] = {
     {.title = "NAME", .max_columns = 24},
     {.title = "POLICY", .max_columns = 6},
     {.title = "MODE", .max_columns = 7},
-    {.title = "MERGED", .max_columns = 14, .right = TRUE},
-    {.title = "SAVED", .max_columns = 14, .right = TRUE},
+    {.title = "MERGED", .right = TRUE},
+    {.title = "SAVED", .right = TRUE},
     {.title = "GROUP", .max_columns = 14},
     {.title = "REASON"},
 };

@@ -7,7 +7,10 @@ Usage: test_cli_text.py MEMFOLD [TEST...]
 """
 
 import contextlib
+import os
 import pathlib
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +48,22 @@ class Host:
                               stdin=subprocess.DEVNULL, capture_output=True)
 
 
+    def on_terminal(self, columns, *words):
+        """What it writes on a terminal of that width, as lines."""
+        leader, follower = pty.openpty()
+        subprocess.run(["stty", "cols", str(columns)], stdin=follower, check=True)
+        with subprocess.Popen([MEMFOLD, *words], env=self.environment, stdin=subprocess.DEVNULL, stdout=follower,
+                              stderr=follower) as program:
+            os.close(follower)
+            output = b""
+            with contextlib.suppress(OSError):  # EIO: the other end is closed
+                while chunk := os.read(leader, 4096):
+                    output += chunk
+            program.wait()
+        os.close(leader)
+        return output.decode().replace("\r\n", "\n").splitlines()
+
+
 @contextlib.contextmanager
 def surroundings():
     with bus.private() as environment:
@@ -65,6 +84,42 @@ def a_reader_that_goes_ends_it_without_a_word(host):
                 program.stdout.close()
                 program.wait(timeout=30)
                 tap.equal((program.returncode, program.stderr.read()), (-signal.SIGPIPE, ""), f"end of {words}")
+
+
+@tap.test
+def numbers_are_never_cut(host):
+    saves = {"read_bytes": 40 * 1024 * MIB, "zero_bytes": 1024 * MIB, "saved_bytes": 12345 * MIB,
+             "saved_low_bytes": 12000 * MIB, "saved_high_bytes": 12987 * MIB}
+    estimate = {"all": {**saves, "domains_count": 1, "saved_now_bytes": 0}, "groups": [{"group": "tenant-a", **saves}],
+                "domains": [{"name": "web-frontend-production-01", "uuid": "1", "group": "customer-4711-prod", **saves,
+                             "reasons": []}]}
+    audit = {"host": {"verdict": "clean", "page_size_bytes": 4096}, "reasons": [], "violations": [],
+             "domains": [{"name": "web-frontend-production-01", "group": "customer-4711-prod", "looked_pages": 9 << 18,
+                          "merged_pages": 4 << 18, "swapped_pages": 2 << 18, "violation_pages": 1 << 18, "reasons": []}]}
+    huge = domain(1, "n" * 40, saved_bytes=1 << 62, merged_bytes=1 << 61)
+    with host.daemon(estimate=estimate, audit=audit, domains=[huge]):
+        for columns in (80, 100):
+            lines = host.on_terminal(columns, "estimate")[:4]
+            tap.check(max(map(len, lines)) <= max(columns, 90), f"a line that is too long in {lines}")
+            tap.check(all("12345.0 MiB  12000.0 MiB  12987.0 MiB" in line for line in lines[1:]), lines)
+            tap.check(lines[1].startswith("web-f") and "..." in lines[1], lines)
+            lines = host.on_terminal(columns, "audit")
+            tap.check("9.0 GiB  4.0 GiB  2.0 GiB        1.0 GiB" in " ".join(lines), lines)
+            lines = host.on_terminal(columns, "status")
+            tap.check("2199023255552.0 MiB  4398046511104.0 MiB" in " ".join(lines), lines)
+
+
+@tap.test
+def reasons_have_room_on_a_narrow_terminal(host):
+    with host.daemon(domains=many(2)):
+        narrow, wide = (host.on_terminal(columns, "status")[4:] for columns in (80, 120))
+        plain = host.run("status").stdout.splitlines()[4:]
+    tap.check(max(map(len, narrow)) <= 80, narrow)
+    tap.equal([line.split()[0] for line in narrow],
+              ["NAME", "REASON", "instance-00000000", "its", "instance-00000001", "its"], "lines")
+    tap.equal(narrow[3], "  its policy asks for group tenant-a, which this kernel can't keep apart", "the reason")
+    for lines in (wide, plain):
+        tap.equal([re.split("  +", line)[-1][:10] for line in lines], ["REASON", "its policy", "its policy"], "last cells")
 
 
 if __name__ == "__main__":
