@@ -91,6 +91,23 @@ mf_cli_print_line(const char *label, const char *text)
 void
 mf_cli_print_reasons(const MemfoldFigures *figures)
 {
+char *
+mf_cli_reason_line(const MemfoldReason *reason)
+{
+    return reason->remedy != NULL ? g_strconcat(reason->text, "; ", reason->remedy, NULL)
+                                  : g_strdup(reason->text);
+}
+
+void
+mf_cli_print_reason_lines(const char *label, const MemfoldFigures *figures)
+{
+    for (gsize i = 0; i < memfold_figures_get_n_reasons(figures); i++) {
+        g_autofree char *line = mf_cli_reason_line(memfold_figures_get_reason(figures, i));
+
+        mf_cli_print_line(label, line);
+    }
+}
+
     gsize n_reasons = memfold_figures_get_n_reasons(figures);
 
     if (n_reasons == 0) {

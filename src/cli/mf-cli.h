@@ -59,6 +59,12 @@ MfExit mf_cli_fail(const GError *error);
 /* One line on stdout after label, made printable. */
 void mf_cli_print_line(const char *label, const char *text);
 
+/* A reason in one line, its remedy behind it; not made printable.  g_free(). */
+char *mf_cli_reason_line(const MemfoldReason *reason);
+
+/* The reasons as a list, each in one line after label. */
+void mf_cli_print_reason_lines(const char *label, const MemfoldFigures *figures);
+
 /* The reasons as a list, each with its remedy on a line of its own. */
 void mf_cli_print_reasons(const MemfoldFigures *figures);
 

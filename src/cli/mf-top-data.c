@@ -68,10 +68,9 @@ static void
 add_host_reasons(GPtrArray *lines, const MemfoldFigures *host)
 {
     for (gsize i = 0; i < memfold_figures_get_n_reasons(host); i++) {
-        const MemfoldReason *reason = memfold_figures_get_reason(host, i);
+        g_autofree char *line = mf_cli_reason_line(memfold_figures_get_reason(host, i));
 
-        add_line(lines, "       %s%s%s", reason->text, reason->remedy != NULL ? "; " : "",
-                 reason->remedy != NULL ? reason->remedy : "");
+        add_line(lines, "       %s", line);
     }
 }
 

@@ -110,6 +110,29 @@ def numbers_are_never_cut(host):
 
 
 @tap.test
+@tap.test
+def an_estimate_of_nothing_is_no_zero(host):
+    def failed(name):
+        return {"name": name, "uuid": name, "group": "isolated",
+                "reasons": [["estimate-failed", "its memory could not be read", "see the log"]]}
+
+    read = {"name": "vm2", "uuid": "2", "group": "isolated", "read_bytes": MIB, "reasons": []}
+    shared = {**failed("vm3"), "reasons": [["memory-shared", "its RAM is shared: not read", ""]]}
+    for domains, count, row, codes in (([failed("vm1")], 0, "(none could be read)", (FAILED, FAILED)),
+                                       ([shared], 0, "(none could be read)", (FAILED, FAILED)),
+                                       ([failed("vm1"), read], 1, "(the one that was read)", (OK, FAILED)),
+                                       ([shared, read, read], 2, "(the 2 that were read)", (OK, OK)),
+                                       ([read], 1, "(all of them)", (OK, OK)), ([], 0, None, (OK, OK))):
+        answer = {"all": {"domains_count": count, "saved_now_bytes": 0}, "groups": [], "domains": domains}
+        with host.daemon(estimate=answer):
+            text, named = host.run("estimate"), host.run("estimate", "--json", *(d["name"] for d in domains))
+        tap.equal((text.returncode, named.returncode), codes, f"exit codes with {domains}")
+        rows = [line for line in text.stdout.splitlines() if line.startswith("(")]
+        tap.equal([re.split("  +", line)[:3] for line in rows], [[row, "-", "-"]] if row else [], "the last row")
+        if failed("vm1") in domains:
+            tap.check("\nvm1: its memory could not be read; see the log\n" in text.stdout, text.stdout)
+
+
 def reasons_have_room_on_a_narrow_terminal(host):
     with host.daemon(domains=many(2)):
         narrow, wide = (host.on_terminal(columns, "status")[4:] for columns in (80, 120))
