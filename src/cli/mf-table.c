@@ -110,6 +110,7 @@ measure(const MfTable *table, guint width_columns, guint *ret_widths)
     guint n_columns = words_last ? last : table->n_columns;
     guint before = 0;
     guint natural = 0;
+    gboolean below = FALSE;
 
     for (guint i = 0; i < table->n_columns; i++) {
         ret_widths[i] = natural_columns(table, i);
@@ -121,13 +122,15 @@ measure(const MfTable *table, guint width_columns, guint *ret_widths)
         return FALSE;
     }
     ret_widths[last] = width_columns - MIN(width_columns, before + GAP_COLUMNS);
-    if (width_columns >= NARROW_COLUMNS || ret_widths[last] >= MIN(natural, LAST_LEAST)) {
+    below = width_columns < NARROW_COLUMNS && ret_widths[last] < MIN(natural, LAST_LEAST);
+    if (below) {
+        ret_widths[last] = width_columns - MIN(width_columns, GAP_COLUMNS);
+    } else {
         ret_widths[last] = MAX(ret_widths[last], (guint)strlen(table->columns[last].title));
-        return FALSE;
+        before += GAP_COLUMNS + ret_widths[last];
     }
     shrink(table, ret_widths, n_columns, before - MIN(before, width_columns), WORDS_LEAST);
-    ret_widths[last] = width_columns - MIN(width_columns, GAP_COLUMNS);
-    return TRUE;
+    return below;
 }
 
 char *
