@@ -7,6 +7,7 @@ Usage: test_cli_text.py MEMFOLD [TEST...]
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import pty
@@ -143,6 +144,20 @@ def reasons_have_room_on_a_narrow_terminal(host):
     tap.equal(narrow[3], "  its policy asks for group tenant-a, which this kernel can't keep apart", "the reason")
     for lines in (wide, plain):
         tap.equal([re.split("  +", line)[-1][:10] for line in lines], ["REASON", "its policy", "its policy"], "last cells")
+
+
+@tap.test
+def json_can_not_drive_a_terminal(host):
+    name = "b\x9b31m\x1f\x7f\u202ez\U000e0001\x1b[2J\n\t\u00fc\u865a"
+    with host.daemon(domains=[domain(1, name, saved_bytes=(1 << 63) - 1, merged_bytes=1 << 63)]):
+        for words in (["status", "--json"], ["why", "--json", "00000001-2222-3333-4444-555555555555"]):
+            text = host.run(*words).stdout
+            tap.check(all(c == "\n" or c.isprintable() for c in text), f"a character that drives: {text!a}")
+            found = json.loads(text)
+            found = found["domains"][0] if "domains" in found else found
+            tap.equal(found["name"], name, "the name")
+            tap.check("\u00fc\u865a" in text and "\\udb40\\udc01" in text, text)
+            tap.equal((found["saved_bytes"], "merged_bytes" in found), ((1 << 63) - 1, False), "large figures")
 
 
 if __name__ == "__main__":
