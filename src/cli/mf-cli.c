@@ -18,6 +18,8 @@
 #define MIB_BYTES           (1024 * 1024)
 #define LINE_MAX_BYTES      1024
 
+#define OLD_MSEC            10000
+#define NAMES_MAX           8 /* of running domains in a complaint */
 void
 mf_cli_complain(const char *format, ...)
 {
@@ -171,8 +173,14 @@ mf_cli_find_domain(const MemfoldDescription *description, const char *name)
             (uuid != NULL && g_ascii_strcasecmp(uuid, name) == 0)) {
             return domain;
         }
-        g_string_append_printf(names, "%s%s", i == 0 ? "; running: " : ", ",
-                               mf_cli_word(domain, "name"));
+        if (i < NAMES_MAX) {
+            g_string_append_printf(names, "%s%s", i == 0 ? "; running: " : ", ",
+                                   mf_cli_word(domain, "name"));
+        }
+    }
+    if (n_domains > NAMES_MAX) {
+        g_string_append_printf(names, " and %" G_GSIZE_FORMAT " more; memfold status lists them",
+                               n_domains - NAMES_MAX);
     }
     mf_cli_complain("no running domain \"%s\"%s", name, n_domains > 0 ? names->str : "; none runs");
     return NULL;

@@ -160,5 +160,25 @@ def json_can_not_drive_a_terminal(host):
             tap.equal((found["saved_bytes"], "merged_bytes" in found), ((1 << 63) - 1, False), "large figures")
 
 
+@tap.test
+def a_wrong_name_does_not_list_a_whole_cloud(host):
+    for count, listed in ((8, ", ".join(f"instance-{n:08d}" for n in range(8))),
+                          (500, ", ".join(f"instance-{n:08d}" for n in range(8)) +
+                           " and 492 more; memfold status lists them")):
+        with host.daemon(domains=many(count)):
+            tap.equal(host.run("why", "nope").stderr, f'memfold: no running domain "nope"; running: {listed}\n', "stderr")
+
+
+@tap.test
+def config_check_says_where_no_file_is(host):
+    path = re.search(r"installed one: (\S+)", host.run("config", "--help").stdout).group(1)
+    result = host.run("config", "check")
+    if pathlib.Path(path).exists():
+        tap.check("is not there" not in result.stdout, result.stdout)
+    else:
+        tap.equal((result.returncode, result.stdout),
+                  (OK, f"{path} is not there: the defaults apply, and {path}.d/*.conf: ok\n"), "config check")
+
+
 if __name__ == "__main__":
     tap.main(context=surroundings)
