@@ -44,6 +44,7 @@ print_text(const MemfoldFigures *domain, const MemfoldFigures *host)
     mf_cli_print_line("policy  ", mf_cli_word(domain, "merge"));
     mf_cli_print_line("group   ", mf_cli_word(domain, "group"));
     mf_cli_print_line("mode    ", mf_cli_word(domain, "mode"));
+    guint64 age_msec = 0;
     printf("memory  %s; %s merged, %s saved\n",
            !known      ? "not known whether it can merge"
            : mergeable ? "can merge"
@@ -57,6 +58,8 @@ print_text(const MemfoldFigures *domain, const MemfoldFigures *host)
         printf("nothing is wrong\n");
     }
 }
+    memfold_figures_get_uint64(domain, "age_msec", &age_msec);
+    mf_cli_print_age("figures ", age_msec);
 
 static void
 print_json(const MemfoldFigures *domain, const MemfoldFigures *host)

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "mf-cli-wait.h"
 #include "mf-text.h"
 #include "mf-units.h"
 
@@ -17,9 +18,9 @@
 #define WIDTH_MIN_COLUMNS   80
 #define MIB_BYTES           (1024 * 1024)
 #define LINE_MAX_BYTES      1024
-
 #define OLD_MSEC            10000
 #define NAMES_MAX           8 /* of running domains in a complaint */
+
 void
 mf_cli_complain(const char *format, ...)
 {
@@ -90,9 +91,6 @@ mf_cli_print_line(const char *label, const char *text)
     printf("%s%s\n", label, clean);
 }
 
-void
-mf_cli_print_reasons(const MemfoldFigures *figures)
-{
 char *
 mf_cli_reason_line(const MemfoldReason *reason)
 {
@@ -110,6 +108,9 @@ mf_cli_print_reason_lines(const char *label, const MemfoldFigures *figures)
     }
 }
 
+void
+mf_cli_print_reasons(const MemfoldFigures *figures)
+{
     gsize n_reasons = memfold_figures_get_n_reasons(figures);
 
     if (n_reasons == 0) {
@@ -143,16 +144,26 @@ mf_cli_flush(void)
     return FALSE;
 }
 
+void
+mf_cli_print_age(const char *label, guint64 age_msec)
+{
+    if (age_msec > OLD_MSEC) {
+        printf("%s%" G_GUINT64_FORMAT " s old\n", label, age_msec / 1000);
+    }
+}
+
 MemfoldDescription *
 mf_cli_describe(MfExit *ret_exit)
 {
     g_autoptr(GError) error = NULL;
+    g_autoptr(MfCliNotice) notice = mf_cli_notice_new();
     g_autoptr(MemfoldClient) client = memfold_client_new(&error);
     MemfoldDescription *description = NULL;
 
     if (client != NULL) {
         description = memfold_client_describe(client, &error);
     }
+    g_clear_pointer(&notice, mf_cli_notice_free);
     if (description == NULL) {
         *ret_exit = mf_cli_fail(error);
     }

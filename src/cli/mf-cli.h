@@ -73,6 +73,10 @@ void mf_cli_print_reasons(const MemfoldFigures *figures);
  */
 gboolean mf_cli_flush(void);
 
+/* How old figures are, on a line after label, where somebody who asks now would take them for newer
+ * (more than 10 seconds). */
+void mf_cli_print_age(const char *label, guint64 age_msec);
+
 /* Asks the daemon; on failure complains, sets ret_exit and returns NULL. */
 MemfoldDescription *mf_cli_describe(MfExit *ret_exit);
 

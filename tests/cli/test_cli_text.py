@@ -111,7 +111,6 @@ def numbers_are_never_cut(host):
 
 
 @tap.test
-@tap.test
 def an_estimate_of_nothing_is_no_zero(host):
     def failed(name):
         return {"name": name, "uuid": name, "group": "isolated",
@@ -134,6 +133,7 @@ def an_estimate_of_nothing_is_no_zero(host):
             tap.check("\nvm1: its memory could not be read; see the log\n" in text.stdout, text.stdout)
 
 
+@tap.test
 def reasons_have_room_on_a_narrow_terminal(host):
     with host.daemon(domains=many(2)):
         narrow, wide = (host.on_terminal(columns, "status")[4:] for columns in (80, 120))
@@ -144,6 +144,15 @@ def reasons_have_room_on_a_narrow_terminal(host):
     tap.equal(narrow[3], "  its policy asks for group tenant-a, which this kernel can't keep apart", "the reason")
     for lines in (wide, plain):
         tap.equal([re.split("  +", line)[-1][:10] for line in lines], ["REASON", "its policy", "its policy"], "last cells")
+
+
+@tap.test
+def figures_say_how_old_they_are(host):
+    with host.daemon(domains=[domain(1, "vm1", age_msec=9999), domain(2, "vm2", age_msec=100000), domain(3, "vm3")]):
+        tap.check("\nfigures  100 s old\n" in host.run("status").stdout, "the oldest of all in status")
+        tap.check("\nfigures 100 s old\n" in host.run("why", "vm2").stdout, "in why")
+        for words in (["status", "vm1", "vm3"], ["why", "vm1"], ["why", "vm3"]):
+            tap.check("old" not in (text := host.run(*words).stdout), text)
 
 
 @tap.test
@@ -167,6 +176,12 @@ def a_wrong_name_does_not_list_a_whole_cloud(host):
                            " and 492 more; memfold status lists them")):
         with host.daemon(domains=many(count)):
             tap.equal(host.run("why", "nope").stderr, f'memfold: no running domain "nope"; running: {listed}\n', "stderr")
+
+
+@tap.test
+def the_help_of_set_knows_what_is_acted_on(host):
+    text = host.run("set", "--help").stdout
+    tap.check("not acted on" not in text and "in a storm" in text and "where the kernel can" in text, text)
 
 
 @tap.test
