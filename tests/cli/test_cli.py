@@ -243,6 +243,8 @@ def why_says_when_nothing_is_wrong(host):
             ({**good, "mergeable": False}, rest, False),
             ({key: value for key, value in good.items() if key != "mergeable"}, rest, False),
             ({**good, "reasons": [*good["reasons"], ["memory-file", "only written pages", ""]]}, rest, False),
+            ({**good, "reasons": []}, rest, False),
+            (good, [], False),
             (good, [["uncovered", "nothing more is merged", "add swap"]], False),
             (good, [["other-manager", "ksmtuned runs", "stop it"]], False)):
         with host.daemon(domains=[domain], reasons=reasons):
@@ -250,6 +252,7 @@ def why_says_when_nothing_is_wrong(host):
             data = json.loads(host.run("why", "--json", "vm1").stdout)
         tap.equal((text.endswith("\nnothing is wrong\n"), data["nothing_is_wrong"]), (wanted, wanted),
                   f"{domain} with {reasons}")
+        tap.equal(text.endswith("\nnot judged yet; ask again\n"), not (domain["reasons"] and reasons), text)
 
 
 @tap.test
