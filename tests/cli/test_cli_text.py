@@ -186,7 +186,7 @@ def the_help_of_set_knows_what_is_acted_on(host):
 
 @tap.test
 def config_check_says_where_no_file_is(host):
-    path = re.search(r"installed one: (\S+)", host.run("config", "--help").stdout).group(1)
+    path = re.search(r"installed one: (\S+)\.\s", host.run("config", "--help").stdout).group(1)
     result = host.run("config", "check")
     if pathlib.Path(path).exists():
         tap.check("is not there" not in result.stdout, result.stdout)
