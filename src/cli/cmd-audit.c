@@ -9,6 +9,8 @@
 #include "mf-text.h"
 #include "mf-units.h"
 
+#define VIOLATIONS_MAX 64 /* what memfoldd tells at most, see org.memfold1.xml */
+
 static const MfColumn columns[] = {
     {"DOMAIN", 24, FALSE}, {"GROUP", 16, FALSE}, {"LOOKED AT", 0, TRUE},
     {"MERGED", 0, TRUE},   {"SWAPPED", 0, TRUE}, {"ACROSS GROUPS", 0, TRUE},
@@ -76,11 +78,9 @@ print_domains(const MemfoldAudit *audit)
     for (gsize i = 0; i < memfold_audit_get_n_domains(audit); i++) {
         const MemfoldFigures *domain = memfold_audit_get_domain(audit, i);
         g_autofree char *name = mf_text_printable(mf_cli_word(domain, "name"), 256);
+        g_autofree char *label = g_strdup_printf("%s: ", name);
 
-        for (gsize k = 0; k < memfold_figures_get_n_reasons(domain); k++) {
-            g_autofree char *label = g_strdup_printf("%s: ", name);
-            mf_cli_print_line(label, memfold_figures_get_reason(domain, k)->text);
-        }
+        mf_cli_print_reason_lines(label, domain);
     }
 }
 
@@ -112,6 +112,9 @@ print_violations(const MemfoldAudit *audit)
         g_autofree char *line = g_strdup_printf("%s and %s: %" G_GUINT64_FORMAT " pages", first,
                                                 other, count(violation, "violation_pages"));
         mf_cli_print_line("  - ", line);
+    }
+    if (memfold_audit_get_n_violations(audit) == VIOLATIONS_MAX) {
+        printf("  - and perhaps more: the %d largest are shown\n", VIOLATIONS_MAX);
     }
 }
 
@@ -152,9 +155,7 @@ print_verdict(const MemfoldAudit *audit)
                "again when ksmd rests\n",
                count(host, "unexplained_pages"));
     }
-    for (gsize i = 0; i < memfold_figures_get_n_reasons(host); i++) {
-        mf_cli_print_line("  - ", memfold_figures_get_reason(host, i)->text);
-    }
+    mf_cli_print_reason_lines("  - ", host);
 }
 
 static void

@@ -14,6 +14,7 @@ run(int argc, char **argv)
     g_autoptr(MfConfig) config = NULL;
     g_autoptr(GError) error = NULL;
     const char *path = MF_CONFIG_FILE;
+    gboolean is_there = TRUE;
 
     if (!mf_cli_parse(&mf_command_config, NULL, 1, 2, &argc, &argv)) {
         return MF_EXIT_USAGE;
@@ -24,17 +25,22 @@ run(int argc, char **argv)
     }
     if (argc > 2) {
         path = argv[2];
-        if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
-            mf_cli_complain("%s: no such file", path);
-            return MF_EXIT_FAILED;
-        }
+    }
+    is_there = g_file_test(path, G_FILE_TEST_EXISTS);
+    if (argc > 2 && !is_there) {
+        mf_cli_complain("%s: no such file", path);
+        return MF_EXIT_FAILED;
     }
     config = mf_configfile_load(path, &error);
     if (config == NULL) {
         mf_cli_complain("%s", error->message);
         return MF_EXIT_FAILED;
     }
-    printf("%s and %s.d/*.conf: ok\n", path, path);
+    if (is_there) {
+        printf("%s and %s.d/*.conf: ok\n", path, path);
+    } else {
+        printf("%s is not there: the defaults apply, and %s.d/*.conf: ok\n", path, path);
+    }
     return MF_EXIT_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "mf-cli-json.h"
+#include "mf-cli-wait.h"
 #include "mf-cli.h"
 #include "mf-doctor.h"
 #include "mf-text.h"
@@ -53,11 +54,11 @@ print_text(const GPtrArray *checks)
         const MfCheck *check = g_ptr_array_index(checks, i);
         g_autofree char *finding = mf_text_printable(check->finding, 1024);
 
-        printf("%-7s  %-17s  %s\n", mf_check_state_to_string(check->state), check->name, finding);
+        printf("%-7s  %-22s  %s\n", mf_check_state_to_string(check->state), check->name, finding);
         if (check->remedy != NULL) {
             g_autofree char *remedy = mf_text_printable(check->remedy, 1024);
 
-            printf("%-7s  %-17s  remedy: %s\n", "", "", remedy);
+            printf("%-7s  %-22s  remedy: %s\n", "", "", remedy);
         }
     }
 }
@@ -90,18 +91,18 @@ print_json(const GPtrArray *checks, gboolean broken)
 }
 
 static void
-check_all(GPtrArray *checks, MfRoot *root)
+ask_daemon(GPtrArray *checks)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(MemfoldClient) client = NULL;
+    g_autoptr(MfCliNotice) notice = mf_cli_notice_new();
+    g_autoptr(MemfoldClient) client = memfold_client_new(&error);
     g_autoptr(MemfoldDescription) description = NULL;
 
-    mf_doctor_check_host(checks, root);
-    client = memfold_client_new(&error);
     if (client != NULL) {
         description = memfold_client_describe(client, &error);
     }
-    mf_doctor_check_daemon(checks, description, description == NULL ? error->message : NULL);
+    g_clear_pointer(&notice, mf_cli_notice_free);
+    mf_doctor_check_daemon(checks, description, error);
 }
 
 static MfExit
@@ -128,7 +129,12 @@ run(int argc, char **argv)
         mf_cli_complain("%s", error->message);
         return MF_EXIT_FAILED;
     }
-    check_all(checks, root);
+    mf_doctor_check_host(checks, root);
+    /* The daemon that answers is this host's, and not that of the one below DIR, unless somebody
+     * says where that one's bus is. */
+    if (root_path == NULL || g_getenv("DBUS_SYSTEM_BUS_ADDRESS") != NULL) {
+        ask_daemon(checks);
+    }
     for (guint i = 0; i < checks->len; i++) {
         broken |= ((const MfCheck *)g_ptr_array_index(checks, i))->broken;
     }
@@ -144,6 +150,9 @@ const MfCommand mf_command_doctor = {
     .name = "doctor",
     .arguments = "",
     .summary = "Show what this host can do, what it lacks, and the remedy",
-    .details = "Fails (exit code 1) only when memfold can't work here at all.",
+    .details =
+        "Fails (exit code 1) only when memfold can't work here at all.\n"
+        "With --root no daemon is asked, since the one that runs is not of that host, unless\n"
+        "DBUS_SYSTEM_BUS_ADDRESS says where that host's bus is.",
     .run = run,
 };

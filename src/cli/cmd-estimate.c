@@ -51,19 +51,41 @@ static void
 print_reasons(const MemfoldFigures *domain)
 {
     g_autofree char *name = mf_text_printable(mf_cli_word(domain, "name"), 256);
+    g_autofree char *label = g_strconcat(name, ": ", NULL);
 
-    for (gsize i = 0; i < memfold_figures_get_n_reasons(domain); i++) {
-        g_autofree char *text =
-            mf_text_printable(memfold_figures_get_reason(domain, i)->text, 1024);
+    mf_cli_print_reason_lines(label, domain);
+}
 
-        printf("%s: %s\n", name, text);
+static guint64
+count_read(const MemfoldEstimate *estimate)
+{
+    guint64 count = 0;
+
+    memfold_figures_get_uint64(memfold_estimate_get_all(estimate), "domains_count", &count);
+    return count;
+}
+
+/* Of whom the last row is. */
+static char *
+name_all(const MemfoldEstimate *estimate)
+{
+    guint64 count = count_read(estimate);
+
+    if (count == memfold_estimate_get_n_domains(estimate)) {
+        return g_strdup("(all of them)");
     }
+    if (count == 0) {
+        return g_strdup("(none could be read)");
+    }
+    return count == 1 ? g_strdup("(the one that was read)")
+                      : g_strdup_printf("(the %" G_GUINT64_FORMAT " that were read)", count);
 }
 
 static void
 print_table(const MemfoldEstimate *estimate)
 {
     const MemfoldFigures *all = memfold_estimate_get_all(estimate);
+    g_autofree char *what = name_all(estimate);
     g_autoptr(MfTable) table = mf_table_new(columns, G_N_ELEMENTS(columns));
     g_autofree char *text = NULL;
     g_autofree char *now = mf_cli_mib(all, "saved_now_bytes");
@@ -82,13 +104,34 @@ print_table(const MemfoldEstimate *estimate)
 
         add_row(table, "(inside the group)", mf_cli_word(group, "group"), group);
     }
-    add_row(table, "(all of them)", "-", all);
+    add_row(table, what, "-", all);
     text = mf_table_render(table, mf_cli_width());
     printf("%s\n", text);
     for (gsize i = 0; i < memfold_estimate_get_n_domains(estimate); i++) {
         print_reasons(memfold_estimate_get_domain(estimate, i));
     }
     printf("merging saves %s on this host now\n", now);
+}
+
+/* All that was asked for is there; or not, and then it has been told of whom. */
+static MfExit
+judge(const MemfoldEstimate *estimate, gboolean named)
+{
+    gsize domains_count = memfold_estimate_get_n_domains(estimate);
+
+    if (domains_count > 0 && count_read(estimate) == 0) {
+        return MF_EXIT_FAILED;
+    }
+    for (gsize i = 0; named && i < domains_count; i++) {
+        const MemfoldFigures *domain = memfold_estimate_get_domain(estimate, i);
+
+        for (gsize k = 0; k < memfold_figures_get_n_reasons(domain); k++) {
+            if (g_str_equal(memfold_figures_get_reason(domain, k)->code, "estimate-failed")) {
+                return MF_EXIT_FAILED;
+            }
+        }
+    }
+    return MF_EXIT_OK;
 }
 
 static void
@@ -144,7 +187,7 @@ run(int argc, char **argv)
     } else {
         print_table(estimate);
     }
-    return MF_EXIT_OK;
+    return judge(estimate, argc > 1);
 }
 
 const MfCommand mf_command_estimate = {
@@ -157,6 +200,7 @@ const MfCommand mf_command_estimate = {
                "with 95 %\n"
                "of certainty it lies between FROM and TO.  ZEROES come on top: pages of zeroes can "
                "go as a\n"
-               "whole.  What is merged already is in SAVES, too.",
+               "whole.  What is merged already is in SAVES, too.\n"
+               "Ends with 1 when nothing could be read, or not all of a domain that was named.",
     .run = run,
 };

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "mf-cli-json.h"
+#include "mf-cli-wait.h"
 #include "mf-cli.h"
 #include "mf-units.h"
 
@@ -81,15 +82,18 @@ run(int argc, char **argv)
     };
     g_autoptr(MemfoldClient) client = NULL;
     g_autoptr(MemfoldPlan) plan = NULL;
+    g_autoptr(MfCliNotice) notice = NULL;
     g_autoptr(GError) error = NULL;
 
     if (!mf_cli_parse(&mf_command_plan, entries, 0, 0, &argc, &argv)) {
         return MF_EXIT_USAGE;
     }
+    notice = mf_cli_notice_new();
     client = memfold_client_new(&error);
     if (client != NULL) {
         plan = memfold_client_plan(client, &error);
     }
+    g_clear_pointer(&notice, mf_cli_notice_free);
     if (plan == NULL) {
         return mf_cli_fail(error);
     }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "mf-cli-wait.h"
 #include "mf-cli.h"
 #include "mf-report.h"
 
@@ -68,6 +69,7 @@ run(int argc, char **argv)
     };
     g_autoptr(MemfoldClient) client = NULL;
     g_autoptr(MemfoldReport) report = NULL;
+    g_autoptr(MfCliNotice) notice = NULL;
     g_autoptr(GError) error = NULL;
     MfReportView view = {0};
 
@@ -79,11 +81,13 @@ run(int argc, char **argv)
         mf_cli_complain("--json and --html can't be asked for at once");
         return MF_EXIT_USAGE;
     }
+    notice = mf_cli_notice_new();
     client = memfold_client_new(&error);
     if (client != NULL) {
         report =
             memfold_client_report(client, (const char *const *)argv + 1, view.period_sec, &error);
     }
+    g_clear_pointer(&notice, mf_cli_notice_free);
     if (report == NULL) {
         return mf_cli_fail(error);
     }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mf-cli-wait.h"
 #include "mf-cli.h"
 #include "mf-policy.h"
 
@@ -43,6 +44,26 @@ read_words(int n_words, char **words, GPtrArray *names, GPtrArray *values)
     return TRUE;
 }
 
+/* Tells of the attribute at index that was not set, or not known to be, and of those behind it. */
+static MfExit
+fail_at(const char *domain, const GPtrArray *names, const GPtrArray *values, guint index,
+        const GError *error)
+{
+    gboolean unknown = g_error_matches(error, MEMFOLD_ERROR, MEMFOLD_ERROR_TIMED_OUT);
+    g_autoptr(GString) rest = g_string_new(NULL);
+    g_autoptr(GError) whole = NULL;
+
+    for (guint i = index + 1; i < values->len; i++) {
+        g_string_append_printf(rest, "%s%s=%s", i == index + 1 ? "; not tried: " : ", ",
+                               (char *)names->pdata[i], (char *)values->pdata[i]);
+    }
+    whole = g_error_new(error->domain, error->code, "domain \"%s\", %s=%s: %s%s%s%s%s", domain,
+                        (char *)names->pdata[index], (char *)values->pdata[index], error->message,
+                        unknown ? "; it is not known whether it was set: memfold status " : "",
+                        unknown ? domain : "", unknown ? " tells" : "", rest->str);
+    return mf_cli_fail(whole);
+}
+
 static MfExit
 run(int argc, char **argv)
 {
@@ -63,9 +84,12 @@ run(int argc, char **argv)
         const char *attribute = g_ptr_array_index(names, i);
         const char *value = g_ptr_array_index(values, i);
 
-        if (!memfold_client_set_policy(client, argv[1], attribute, value, &error)) {
-            g_prefix_error(&error, "domain \"%s\", %s=%s: ", argv[1], attribute, value);
-            return mf_cli_fail(error);
+        g_autoptr(MfCliNotice) notice = mf_cli_notice_new();
+        gboolean done = memfold_client_set_policy(client, argv[1], attribute, value, &error);
+
+        g_clear_pointer(&notice, mf_cli_notice_free);
+        if (!done) {
+            return fail_at(argv[1], names, values, i, error);
         }
         printf("%s: %s=%s\n", argv[1], attribute, value);
         fflush(stdout);
@@ -82,7 +106,7 @@ const MfCommand mf_command_set = {
         "  merge=on|off|freeze|auto|zero   what to do with its memory\n"
         "  group=NAME                      merge only with domains of this group; empty: "
         "the default\n"
-        "  priority=0..1000                the lower one gives way first (not acted on yet)\n"
-        "  boost=on|off                    scan it first after its start",
+        "  priority=0..1000                the lower one gives way first in a storm\n"
+        "  boost=on|off                    scan it first after its start, where the kernel can",
     .run = run,
 };

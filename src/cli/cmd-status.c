@@ -5,14 +5,13 @@
 #include "mf-cli-json.h"
 #include "mf-cli.h"
 #include "mf-table.h"
-#include "mf-text.h"
 
 static const MfColumn columns[] = {
     {.title = "NAME", .max_columns = 24},
     {.title = "POLICY", .max_columns = 6},
     {.title = "MODE", .max_columns = 7},
-    {.title = "MERGED", .max_columns = 14, .right = TRUE},
-    {.title = "SAVED", .max_columns = 14, .right = TRUE},
+    {.title = "MERGED", .right = TRUE},
+    {.title = "SAVED", .right = TRUE},
     {.title = "GROUP", .max_columns = 14},
     {.title = "REASON"},
 };
@@ -45,14 +44,21 @@ print_host(const MemfoldFigures *host)
     print_storm(host);
     printf("ksmd   %s; %s of one CPU, budget %s\n", mf_cli_run_state(host),
            cpu != NULL ? cpu : "unknown share", budget != NULL ? budget : "unknown");
-    for (gsize i = 0; i < memfold_figures_get_n_reasons(host); i++) {
-        const MemfoldReason *reason = memfold_figures_get_reason(host, i);
-        const char *remedy = reason->remedy;
-        g_autofree char *line = g_strconcat(reason->text, remedy != NULL ? "; " : "", remedy, NULL);
-        g_autofree char *clean = mf_text_printable(line, 512);
+    mf_cli_print_reason_lines("       ", host);
+}
 
-        printf("       %s\n", clean);
+static void
+print_age(const GPtrArray *domains)
+{
+    guint64 oldest_msec = 0;
+
+    for (guint i = 0; i < domains->len; i++) {
+        guint64 age_msec = 0;
+
+        memfold_figures_get_uint64(g_ptr_array_index(domains, i), "age_msec", &age_msec);
+        oldest_msec = MAX(oldest_msec, age_msec);
     }
+    mf_cli_print_age("figures  ", oldest_msec);
 }
 
 static void
@@ -82,6 +88,7 @@ print_table(const MemfoldFigures *host, const GPtrArray *domains)
     g_autofree char *text = NULL;
 
     print_host(host);
+    print_age(domains);
     if (domains->len == 0) {
         printf("\nno domain runs\n");
         return;

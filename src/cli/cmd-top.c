@@ -85,7 +85,10 @@ draw(gpointer data)
         g_autofree char *block = mf_top_block(top->data, &top->view, mf_cli_width());
 
         fputs(block, stdout);
-        fflush(stdout);
+        if (!mf_cli_flush()) {
+            top->exit_code = MF_EXIT_FAILED;
+            g_main_loop_quit(top->loop);
+        }
     }
 }
 

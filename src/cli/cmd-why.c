@@ -9,6 +9,13 @@
 static const char *const good_codes[] = {"policy",  "domains",   "boost", "steady",
                                          "resting", "admission", NULL};
 
+/* Without any reason nobody has judged yet. */
+static gboolean
+is_judged(const MemfoldFigures *figures)
+{
+    return memfold_figures_get_n_reasons(figures) > 0;
+}
+
 static gboolean
 all_good(const MemfoldFigures *figures)
 {
@@ -27,7 +34,8 @@ nothing_is_wrong(const MemfoldFigures *domain, const MemfoldFigures *host)
 {
     gboolean mergeable = FALSE;
 
-    return memfold_figures_get_boolean(domain, "mergeable", &mergeable) && mergeable &&
+    return is_judged(domain) && is_judged(host) &&
+           memfold_figures_get_boolean(domain, "mergeable", &mergeable) && mergeable &&
            g_str_equal(mf_cli_word(domain, "mode"), "on") && all_good(domain) && all_good(host);
 }
 
@@ -36,6 +44,7 @@ print_text(const MemfoldFigures *domain, const MemfoldFigures *host)
 {
     g_autofree char *merged = mf_cli_mib(domain, "merged_bytes");
     g_autofree char *saved = mf_cli_mib(domain, "saved_bytes");
+    guint64 age_msec = 0;
     gboolean mergeable = FALSE;
     gboolean known = memfold_figures_get_boolean(domain, "mergeable", &mergeable);
 
@@ -49,11 +58,15 @@ print_text(const MemfoldFigures *domain, const MemfoldFigures *host)
            : mergeable ? "can merge"
                        : "can not merge",
            merged, saved);
+    memfold_figures_get_uint64(domain, "age_msec", &age_msec);
+    mf_cli_print_age("figures ", age_msec);
     printf("because\n");
     mf_cli_print_reasons(domain);
     printf("the host\n");
     mf_cli_print_reasons(host);
-    if (nothing_is_wrong(domain, host)) {
+    if (!is_judged(domain) || !is_judged(host)) {
+        printf("not judged yet; ask again\n");
+    } else if (nothing_is_wrong(domain, host)) {
         printf("nothing is wrong\n");
     }
 }

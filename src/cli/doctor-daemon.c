@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What `memfold doctor` learns from the daemon; see mf-doctor.h. */
+#include <string.h>
+
 #include "mf-cli.h"
 #include "mf-doctor.h"
+
+#define FAULT_PREFIX "host." /* of the name of a check, before the reason's code */
 
 /* How a domain's memory can be switched while it runs; the values of the figure "switch". */
 static const struct {
@@ -80,15 +84,60 @@ check_admission(GPtrArray *checks, const MemfoldFigures *host)
     }
 }
 
+/* A daemon that does not talk to this user, or not now, may well do its work. */
+static void
+check_silence(GPtrArray *checks, const GError *error)
+{
+    char *finding = g_strdup(error->message);
+
+    if (g_error_matches(error, MEMFOLD_ERROR, MEMFOLD_ERROR_NO_DAEMON)) {
+        mf_doctor_add(checks, "daemon", MF_CHECK_MISSING, TRUE, finding,
+                      "systemctl start memfoldd, and see its log");
+    } else if (g_error_matches(error, MEMFOLD_ERROR, MEMFOLD_ERROR_DENIED)) {
+        mf_doctor_add(checks, "daemon", MF_CHECK_WARN, FALSE, finding,
+                      "run as root or join group libvirt");
+    } else {
+        mf_doctor_add(checks, "daemon", MF_CHECK_WARN, FALSE, finding, "see the daemon's log");
+    }
+}
+
+/* Reasons of the host that tell of a fault rather than of how it is set up, as checks. */
+static void
+check_faults(GPtrArray *checks, const MemfoldFigures *host)
+{
+    static const char *const names[] = {
+        FAULT_PREFIX "libvirt-away", FAULT_PREFIX "knob-failed", FAULT_PREFIX "hardware-poisoned",
+        FAULT_PREFIX "uncovered",    FAULT_PREFIX "storm",       FAULT_PREFIX "suspended",
+    };
+    gboolean connected = TRUE;
+    gboolean told = FALSE;
+
+    for (gsize i = 0; i < memfold_figures_get_n_reasons(host); i++) {
+        const MemfoldReason *reason = memfold_figures_get_reason(host, i);
+
+        for (gsize k = 0; k < G_N_ELEMENTS(names); k++) {
+            if (g_str_equal(names[k] + strlen(FAULT_PREFIX), reason->code)) {
+                told |= k == 0;
+                mf_doctor_add(checks, names[k], MF_CHECK_WARN, FALSE, g_strdup(reason->text),
+                              reason->remedy != NULL ? reason->remedy : "see the daemon's log");
+            }
+        }
+    }
+    if (!told && memfold_figures_get_boolean(host, "libvirt_connected", &connected) && !connected) {
+        mf_doctor_add(checks, names[0], MF_CHECK_WARN, FALSE,
+                      g_strdup("memfoldd is not connected to libvirt"),
+                      "see that libvirtd runs and answers");
+    }
+}
+
 void
 mf_doctor_check_daemon(GPtrArray *checks, const MemfoldDescription *description,
-                       const char *problem)
+                       const GError *error)
 {
     gsize n_domains;
 
     if (description == NULL) {
-        mf_doctor_add(checks, "daemon", MF_CHECK_MISSING, TRUE, g_strdup(problem),
-                      "systemctl start memfoldd, and see its log");
+        check_silence(checks, error);
         return;
     }
     n_domains = memfold_description_get_n_domains(description);
@@ -96,6 +145,7 @@ mf_doctor_check_daemon(GPtrArray *checks, const MemfoldDescription *description,
                   g_strdup_printf("memfoldd runs and knows %" G_GSIZE_FORMAT " domain%s", n_domains,
                                   n_domains == 1 ? "" : "s"),
                   NULL);
+    check_faults(checks, memfold_description_get_host(description));
     check_admission(checks, memfold_description_get_host(description));
     for (gsize i = 0; i < n_domains; i++) {
         check_domain(checks, memfold_description_get_domain(description, i));

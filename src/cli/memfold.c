@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* memfold: the operator's command.  Finds the subcommand and hands over; each has a file of its
  * own. */
-#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,9 +98,5 @@ main(int argc, char **argv)
     setlocale(LC_ALL, "");
     exit_code = run(argc, argv);
     /* Half a table, or half an object, on a full disk is no success. */
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        mf_cli_complain("stdout: %s", g_strerror(errno));
-        return exit_code == MF_EXIT_OK ? MF_EXIT_FAILED : exit_code;
-    }
-    return exit_code;
+    return !mf_cli_flush() && exit_code == MF_EXIT_OK ? MF_EXIT_FAILED : exit_code;
 }

@@ -3,11 +3,31 @@
 #include "mf-cli-json.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#define FIRST_OF_PAIRS 0x10000 /* from here on \\u takes a pair of surrogates */
 
 /* Members that stand first, and those of "policy", in this order; the others follow as they come.
  */
 static const char *const first_keys[] = {"name", "uuid", NULL};
 static const char *const policy_keys[] = {"merge", "group", "priority", "boost", NULL};
+
+/* JSON's integers are signed here, so that a larger one would be told as less than nothing. */
+static gboolean
+fits(GVariant *value)
+{
+    if (g_variant_is_of_type(value, G_VARIANT_TYPE_UINT64)) {
+        return g_variant_get_uint64(value) <= G_MAXINT64;
+    }
+    for (gsize i = 0; g_variant_is_container(value) && i < g_variant_n_children(value); i++) {
+        g_autoptr(GVariant) child = g_variant_get_child_value(value, i);
+
+        if (!fits(child)) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
 
 static void
 add_named(JsonObject *object, GVariant *values, const char *const *keys)
@@ -15,7 +35,7 @@ add_named(JsonObject *object, GVariant *values, const char *const *keys)
     for (guint i = 0; keys[i] != NULL; i++) {
         g_autoptr(GVariant) value = g_variant_lookup_value(values, keys[i], NULL);
 
-        if (value != NULL) {
+        if (value != NULL && fits(value)) {
             json_object_set_member(object, keys[i], json_gvariant_serialize(value));
         }
     }
@@ -31,8 +51,8 @@ add_others(JsonObject *object, GVariant *values, gboolean of_domain)
 
     g_variant_iter_init(&iter, values);
     while (g_variant_iter_loop(&iter, "{&sv}", &key, &value)) {
-        if (!of_domain ||
-            (!g_strv_contains(first_keys, key) && !g_strv_contains(policy_keys, key))) {
+        if (fits(value) && (!of_domain || (!g_strv_contains(first_keys, key) &&
+                                           !g_strv_contains(policy_keys, key)))) {
             json_object_set_member(object, key, json_gvariant_serialize(value));
         }
     }
@@ -101,13 +121,45 @@ mf_cli_json_action(const MemfoldFigures *action)
     return object;
 }
 
+static void
+append_escaped(GString *out, gunichar c)
+{
+    if (c < FIRST_OF_PAIRS) {
+        g_string_append_printf(out, "\\u%04x", c);
+    } else {
+        c -= FIRST_OF_PAIRS;
+        g_string_append_printf(out, "\\u%04x\\u%04x", 0xd800 + (c >> 10), 0xdc00 + (c & 0x3ff));
+    }
+}
+
+/* JSON ends on terminals, too, and json-glib lets most of what drives one through.  All but
+ * printable characters and the ends of lines can only stand in strings. */
+static char *
+escape_unprintable(const char *json)
+{
+    g_autoptr(GString) out = g_string_sized_new(strlen(json));
+
+    for (const char *p = json; *p != '\0'; p = g_utf8_next_char(p)) {
+        gunichar c = g_utf8_get_char(p);
+
+        if (c == '\n' || g_unichar_isprint(c)) {
+            g_string_append_unichar(out, c);
+        } else {
+            append_escaped(out, c);
+        }
+    }
+    return g_string_free(g_steal_pointer(&out), FALSE);
+}
+
 void
 mf_cli_json_print(JsonObject *object)
 {
     g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
     g_autofree char *text = NULL;
+    g_autofree char *clean = NULL;
 
     json_node_take_object(node, object);
     text = json_to_string(node, TRUE);
-    printf("%s\n", text);
+    clean = escape_unprintable(text);
+    printf("%s\n", clean);
 }

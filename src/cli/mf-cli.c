@@ -2,11 +2,15 @@
 /* Options, messages and the daemon, for every subcommand; see mf-cli.h. */
 #include "mf-cli.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "mf-cli-wait.h"
 #include "mf-text.h"
 #include "mf-units.h"
 
@@ -14,6 +18,8 @@
 #define WIDTH_MIN_COLUMNS   80
 #define MIB_BYTES           (1024 * 1024)
 #define LINE_MAX_BYTES      1024
+#define OLD_MSEC            10000
+#define NAMES_MAX           8 /* of running domains in a complaint */
 
 void
 mf_cli_complain(const char *format, ...)
@@ -85,6 +91,23 @@ mf_cli_print_line(const char *label, const char *text)
     printf("%s%s\n", label, clean);
 }
 
+char *
+mf_cli_reason_line(const MemfoldReason *reason)
+{
+    return reason->remedy != NULL ? g_strconcat(reason->text, "; ", reason->remedy, NULL)
+                                  : g_strdup(reason->text);
+}
+
+void
+mf_cli_print_reason_lines(const char *label, const MemfoldFigures *figures)
+{
+    for (gsize i = 0; i < memfold_figures_get_n_reasons(figures); i++) {
+        g_autofree char *line = mf_cli_reason_line(memfold_figures_get_reason(figures, i));
+
+        mf_cli_print_line(label, line);
+    }
+}
+
 void
 mf_cli_print_reasons(const MemfoldFigures *figures)
 {
@@ -103,16 +126,44 @@ mf_cli_print_reasons(const MemfoldFigures *figures)
     }
 }
 
+gboolean
+mf_cli_flush(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return TRUE;
+    }
+    if (errno == EPIPE) {
+        /* GIO ignores it, for its sockets' sake. */
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
+    mf_cli_complain("stdout: %s", g_strerror(errno));
+    /* Said once is enough. */
+    __fpurge(stdout);
+    clearerr(stdout);
+    return FALSE;
+}
+
+void
+mf_cli_print_age(const char *label, guint64 age_msec)
+{
+    if (age_msec > OLD_MSEC) {
+        printf("%s%" G_GUINT64_FORMAT " s old\n", label, age_msec / 1000);
+    }
+}
+
 MemfoldDescription *
 mf_cli_describe(MfExit *ret_exit)
 {
     g_autoptr(GError) error = NULL;
+    g_autoptr(MfCliNotice) notice = mf_cli_notice_new();
     g_autoptr(MemfoldClient) client = memfold_client_new(&error);
     MemfoldDescription *description = NULL;
 
     if (client != NULL) {
         description = memfold_client_describe(client, &error);
     }
+    g_clear_pointer(&notice, mf_cli_notice_free);
     if (description == NULL) {
         *ret_exit = mf_cli_fail(error);
     }
@@ -133,8 +184,14 @@ mf_cli_find_domain(const MemfoldDescription *description, const char *name)
             (uuid != NULL && g_ascii_strcasecmp(uuid, name) == 0)) {
             return domain;
         }
-        g_string_append_printf(names, "%s%s", i == 0 ? "; running: " : ", ",
-                               mf_cli_word(domain, "name"));
+        if (i < NAMES_MAX) {
+            g_string_append_printf(names, "%s%s", i == 0 ? "; running: " : ", ",
+                                   mf_cli_word(domain, "name"));
+        }
+    }
+    if (n_domains > NAMES_MAX) {
+        g_string_append_printf(names, " and %" G_GSIZE_FORMAT " more; memfold status lists them",
+                               n_domains - NAMES_MAX);
     }
     mf_cli_complain("no running domain \"%s\"%s", name, n_domains > 0 ? names->str : "; none runs");
     return NULL;

@@ -59,8 +59,23 @@ MfExit mf_cli_fail(const GError *error);
 /* One line on stdout after label, made printable. */
 void mf_cli_print_line(const char *label, const char *text);
 
+/* A reason in one line, its remedy behind it; not made printable.  g_free(). */
+char *mf_cli_reason_line(const MemfoldReason *reason);
+
+/* The reasons as a list, each in one line after label. */
+void mf_cli_print_reason_lines(const char *label, const MemfoldFigures *figures);
+
 /* The reasons as a list, each with its remedy on a line of its own. */
 void mf_cli_print_reasons(const MemfoldFigures *figures);
+
+/* Whether all that was printed so far has gone out; complains where it has not.  Where nobody reads
+ * any more (`memfold status | head -1`) it ends the process by SIGPIPE, as it ends other programs.
+ */
+gboolean mf_cli_flush(void);
+
+/* How old figures are, on a line after label, where somebody who asks now would take them for newer
+ * (more than 10 seconds). */
+void mf_cli_print_age(const char *label, guint64 age_msec);
 
 /* Asks the daemon; on failure complains, sets ret_exit and returns NULL. */
 MemfoldDescription *mf_cli_describe(MfExit *ret_exit);

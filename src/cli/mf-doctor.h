@@ -35,9 +35,9 @@ GPtrArray *mf_doctor_checks_new(void);
  * Blocks. */
 void mf_doctor_check_host(GPtrArray *checks, MfRoot *root);
 
-/* What the daemon says: itself, its domains and their QEMU.  description is NULL when it could not
- * be asked, and then problem says why. */
+/* What the daemon says: itself, what goes wrong on the host, its domains and their QEMU.
+ * description is NULL when it did not answer, and then error (of libmemfold's) says why. */
 void mf_doctor_check_daemon(GPtrArray *checks, const MemfoldDescription *description,
-                            const char *problem);
+                            const GError *error);
 
 const char *mf_check_state_to_string(MfCheckState state);

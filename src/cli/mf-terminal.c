@@ -90,8 +90,9 @@ decode_key(const char *text, gsize length_bytes, gunichar *ret_key)
     *ret_key = 0;
     if (text[0] != ESCAPE) {
         c = g_utf8_get_char_validated(text, (gssize)length_bytes);
+        /* For GLib a NUL, too, is the end of a text that has to go on. */
         if (c == (gunichar)-2) {
-            return 0;
+            return memchr(text, '\0', length_bytes) != NULL ? 1 : 0;
         }
         *ret_key = c == (gunichar)-1 ? 0 : c;
         return c == (gunichar)-1 ? 1 : (gsize)(g_utf8_next_char(text) - text);

@@ -62,11 +62,15 @@ add_header(GPtrArray *header, const MemfoldFigures *host)
     add_line(header, "ksmd   %s; %s of one CPU, budget %s%s", mf_cli_run_state(host),
              cpu != NULL ? cpu : "unknown share", budget != NULL ? budget : "unknown",
              rate != NULL ? rate : "");
-    for (gsize i = 0; i < memfold_figures_get_n_reasons(host); i++) {
-        const MemfoldReason *reason = memfold_figures_get_reason(host, i);
+}
 
-        add_line(header, "       %s%s%s", reason->text, reason->remedy != NULL ? "; " : "",
-                 reason->remedy != NULL ? reason->remedy : "");
+static void
+add_host_reasons(GPtrArray *lines, const MemfoldFigures *host)
+{
+    for (gsize i = 0; i < memfold_figures_get_n_reasons(host); i++) {
+        g_autofree char *line = mf_cli_reason_line(memfold_figures_get_reason(host, i));
+
+        add_line(lines, "       %s", line);
     }
 }
 
@@ -145,6 +149,7 @@ mf_top_data_new(const MemfoldDescription *description, gint64 now_msec, const Mf
     MfTopData *data = mf_top_data_new_empty();
 
     add_header(data->header, memfold_description_get_host(description));
+    add_host_reasons(data->host_reasons, memfold_description_get_host(description));
     for (gsize i = 0; i < memfold_description_get_n_domains(description); i++) {
         MfTopRow *row = row_of(memfold_description_get_domain(description, i), now_msec);
         const MfTopRow *earlier = find_row(before, row->uuid);

@@ -23,6 +23,7 @@ mf_top_data_new_empty(void)
     MfTopData *data = g_new0(MfTopData, 1);
 
     data->header = g_ptr_array_new_with_free_func(g_free);
+    data->host_reasons = g_ptr_array_new_with_free_func(g_free);
     data->rows = g_ptr_array_new_with_free_func((GDestroyNotify)mf_top_row_free);
     return data;
 }
@@ -32,6 +33,7 @@ mf_top_data_free(MfTopData *data)
 {
     if (data != NULL) {
         g_ptr_array_unref(data->header);
+        g_ptr_array_unref(data->host_reasons);
         g_ptr_array_unref(data->rows);
         g_free(data);
     }

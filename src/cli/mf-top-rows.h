@@ -28,8 +28,9 @@ typedef struct {
 } MfTopRow;
 
 typedef struct {
-    GPtrArray *header; /* of char *: lines about the host */
-    GPtrArray *rows;   /* of MfTopRow */
+    GPtrArray *header;       /* of char *: lines with figures of the host */
+    GPtrArray *host_reasons; /* of char *: indented lines, each one reason with its remedy */
+    GPtrArray *rows;         /* of MfTopRow */
 } MfTopData;
 
 MfTopData *mf_top_data_new_empty(void);

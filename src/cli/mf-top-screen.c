@@ -202,6 +202,31 @@ row_line(const MfTopRow *row, guint columns)
     return table_line(row->name, row->mode, row->group, figures, columns);
 }
 
+/* The host's reasons with their remedies, whole, in at most max_count lines.  Where they don't all
+ * fit the last line says where the others are. */
+static void
+add_host_reasons(GPtrArray *lines, const GPtrArray *reasons, guint columns, guint max_count)
+{
+    guint room = max_count;
+
+    for (guint i = 0; i < reasons->len; i++) {
+        g_autoptr(GPtrArray) wrapped = g_ptr_array_new_with_free_func(g_free);
+        guint left_count = reasons->len - i;
+
+        mf_columns_wrap(wrapped, g_ptr_array_index(reasons, i), columns);
+        if (wrapped->len > room || (wrapped->len == room && left_count > 1)) {
+            g_autofree char *more = g_strdup_printf("       ... %u more: memfold plan", left_count);
+
+            if (room > 0) {
+                g_ptr_array_add(lines, mf_columns_cut(more, columns));
+            }
+            return;
+        }
+        room -= wrapped->len;
+        g_ptr_array_extend_and_steal(lines, g_steal_pointer(&wrapped));
+    }
+}
+
 /* The notice and the lines about the host, at most max_count of them, and an empty line. */
 static void
 add_header(GPtrArray *lines, const MfTopData *data, const MfTopView *view, guint columns,
@@ -213,6 +238,7 @@ add_header(GPtrArray *lines, const MfTopData *data, const MfTopView *view, guint
     for (guint i = 0; i < data->header->len && lines->len < max_count; i++) {
         g_ptr_array_add(lines, mf_columns_cut(g_ptr_array_index(data->header, i), columns));
     }
+    add_host_reasons(lines, data->host_reasons, columns, max_count - MIN(max_count, lines->len));
     g_ptr_array_add(lines, g_strdup(""));
 }
 
@@ -254,30 +280,27 @@ details_of(const MfTopRow *row, guint columns)
     return g_steal_pointer(&lines);
 }
 
-/* Scrolled no further than to its end. */
+/* Scrolled no further than to its end; what was pressed too often there need not be taken back key
+ * by key. */
 static void
-add_details(GPtrArray *lines, const MfTopData *data, const MfTopView *view, guint columns,
-            guint room)
+add_details(GPtrArray *lines, const MfTopData *data, MfTopView *view, guint columns, guint room)
 {
     g_autoptr(GPtrArray) details = NULL;
     guint index = 0;
-    guint first = 0;
 
     if (!find_selected(data, view, &index)) {
         g_ptr_array_add(lines, mf_columns_cut("this domain does not run any more", columns));
         return;
     }
     details = details_of(g_ptr_array_index(data->rows, index), columns);
-    if (details->len > room) {
-        first = MIN(view->scrolled_lines, details->len - room);
-    }
-    for (guint i = first; i < details->len && i - first < room; i++) {
+    view->scrolled_lines = MIN(view->scrolled_lines, details->len - MIN(details->len, room));
+    for (guint i = view->scrolled_lines; i < details->len && i - view->scrolled_lines < room; i++) {
         g_ptr_array_add(lines, g_strdup(g_ptr_array_index(details, i)));
     }
 }
 
 GPtrArray *
-mf_top_layout(const MfTopData *data, const MfTopView *view, guint columns, guint lines_count,
+mf_top_layout(const MfTopData *data, MfTopView *view, guint columns, guint lines_count,
               int *ret_selected)
 {
     GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);

@@ -33,9 +33,10 @@ void mf_top_view_clear(MfTopView *view);
 MfTopAction mf_top_press(MfTopView *view, MfTopData *data, gunichar key);
 
 /* The screen: exactly lines_count lines (of char *, g_ptr_array_unref()), none wider than columns.
- * ret_selected is the line to be marked, or -1. */
-GPtrArray *mf_top_layout(const MfTopData *data, const MfTopView *view, guint columns,
-                         guint lines_count, int *ret_selected);
+ * ret_selected is the line to be marked, or -1.  Details that are scrolled past their end are
+ * brought back to it. */
+GPtrArray *mf_top_layout(const MfTopData *data, MfTopView *view, guint columns, guint lines_count,
+                         int *ret_selected);
 
 /* The same as plain text for a printer or a pipe: all rows and all of the header.  g_free(). */
 char *mf_top_block(const MfTopData *data, const MfTopView *view, guint columns);

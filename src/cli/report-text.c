@@ -132,6 +132,17 @@ json_numbers(const guint64 *numbers, gsize count)
     return array;
 }
 
+static gboolean
+numbers_fit(const guint64 *numbers, gsize count)
+{
+    for (gsize i = 0; i < count; i++) {
+        if (numbers[i] > G_MAXINT64) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 /* index: of a domain, or -1 for the host. */
 static JsonObject *
 json_series(const MemfoldReport *report, gssize index)
@@ -146,7 +157,7 @@ json_series(const MemfoldReport *report, gssize index)
                                 : memfold_report_get_domain_series(report, (gsize)index, name,
                                                                    &agos_msec, &values);
 
-        if (count > 0) {
+        if (count > 0 && numbers_fit(agos_msec, count) && numbers_fit(values, count)) {
             JsonObject *series = json_object_new();
 
             json_object_set_array_member(series, "ago_msec", json_numbers(agos_msec, count));

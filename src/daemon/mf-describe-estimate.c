@@ -34,7 +34,10 @@ all_figures(const MfEngine *engine, const MfEstimateReport *report)
 
     g_variant_builder_add(&builder, "{sv}", "domains_count",
                           g_variant_new_uint32(report->domains_count));
-    add_result(&builder, report, &report->all);
+    /* Nothing read is not nothing to be saved. */
+    if (report->domains_count > 0) {
+        add_result(&builder, report, &report->all);
+    }
     mf_dict_add_u64(&builder, "saved_now_bytes",
                     accounts ? accounts->host.saved_bytes : MF_U64_ABSENT);
     mf_dict_add_u64(&builder, "page_size_bytes", MF_U64(report->page_size_bytes));

@@ -13,6 +13,8 @@
 #include "mf-names.h"
 
 #define CALL_TIMEOUT_MSEC 25000
+/* polkit may wait 20 seconds for a password, and then QEMU 30 for a monitor that is not free. */
+#define SET_TIMEOUT_MSEC 60000
 /* Of Describe and Plan: the host, and what there are several of. */
 #define HOST_REPLY_TYPE     "(a{sv}a(sss)a(a{sv}a(sss)))"
 #define ESTIMATE_REPLY_TYPE "(a{sv}aa{sv}a(a{sv}a(sss)))"
@@ -58,6 +60,9 @@ code_of_remote(const char *name)
         {"org.freedesktop.DBus.Error.AuthFailed", MEMFOLD_ERROR_DENIED},
         {"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", MEMFOLD_ERROR_DENIED},
         {"org.freedesktop.DBus.Error.InvalidArgs", MEMFOLD_ERROR_INVALID},
+        {"org.freedesktop.DBus.Error.NoReply", MEMFOLD_ERROR_TIMED_OUT},
+        {"org.freedesktop.DBus.Error.Timeout", MEMFOLD_ERROR_TIMED_OUT},
+        {"org.freedesktop.DBus.Error.TimedOut", MEMFOLD_ERROR_TIMED_OUT},
     };
 
     for (gsize i = 0; name != NULL && i < G_N_ELEMENTS(codes); i++) {
@@ -70,7 +75,7 @@ code_of_remote(const char *name)
 
 /* Turns what GDBus says into what memfold.h promises. */
 static void
-take_dbus_error(GError *from, GError **error)
+take_dbus_error(GError *from, int timeout_msec, GError **error)
 {
     g_autofree char *name = g_dbus_error_get_remote_error(from);
     MemfoldError code = code_of_remote(name);
@@ -83,28 +88,36 @@ take_dbus_error(GError *from, GError **error)
         g_set_error(error, MEMFOLD_ERROR, code,
                     "the system bus lets only root and the group libvirt talk to memfoldd");
     } else if (g_error_matches(from, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
-        g_set_error(error, MEMFOLD_ERROR, code, "memfoldd did not answer within %d seconds",
-                    CALL_TIMEOUT_MSEC / 1000);
+        g_set_error(error, MEMFOLD_ERROR, MEMFOLD_ERROR_TIMED_OUT,
+                    "memfoldd did not answer within %d seconds", timeout_msec / 1000);
     } else {
         g_set_error_literal(error, MEMFOLD_ERROR, code, from->message);
     }
     g_error_free(from);
 }
 
-GVariant *
-mf_call(MemfoldClient *client, const char *path, const char *interface, const char *method,
-        GVariant *params, const char *reply_type, GError **error)
+static GVariant *
+call_within(MemfoldClient *client, int timeout_msec, const char *path, const char *interface,
+            const char *method, GVariant *params, const char *reply_type, GError **error)
 {
     GError *failure = NULL;
     GVariant *reply = g_dbus_connection_call_sync(
         client->bus, MF_BUS_NAME, path, interface, method, params, G_VARIANT_TYPE(reply_type),
         G_DBUS_CALL_FLAGS_NO_AUTO_START | G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
-        CALL_TIMEOUT_MSEC, NULL, &failure);
+        timeout_msec, NULL, &failure);
 
     if (reply == NULL) {
-        take_dbus_error(failure, error);
+        take_dbus_error(failure, timeout_msec, error);
     }
     return reply;
+}
+
+GVariant *
+mf_call(MemfoldClient *client, const char *path, const char *interface, const char *method,
+        GVariant *params, const char *reply_type, GError **error)
+{
+    return call_within(client, CALL_TIMEOUT_MSEC, path, interface, method, params, reply_type,
+                       error);
 }
 
 gboolean
@@ -230,8 +243,8 @@ memfold_client_set_policy(MemfoldClient *client, const char *domain, const char 
         return FALSE;
     }
     g_variant_get(found, "(&o)", &path);
-    reply = mf_call(client, path, MF_INTERFACE_DOMAIN, "SetPolicy",
-                    g_variant_new("(ss)", attribute, value), "()", error);
+    reply = call_within(client, SET_TIMEOUT_MSEC, path, MF_INTERFACE_DOMAIN, "SetPolicy",
+                        g_variant_new("(ss)", attribute, value), "()", error);
     return reply != NULL;
 }
 
@@ -298,7 +311,7 @@ mf_call_long(MemfoldClient *client, const char *method, GVariant *params, const 
     }
     g_main_context_pop_thread_default(context);
     if (call.reply == NULL) {
-        take_dbus_error(call.failure, error);
+        take_dbus_error(call.failure, G_MAXINT, error);
     }
     return call.reply;
 }

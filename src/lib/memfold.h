@@ -3,9 +3,9 @@
  * libmemfold: ask memfoldd, the daemon that keeps one copy of what virtual machines have in common.
  *
  * A client is a connection to the system bus.  Calls block until the daemon answers or 25 seconds
- * have passed (estimates and audits: as long as it takes); descriptions are values that belong to
- * the caller.  A figure that the daemon could not read is absent: memfold_figures_get_*() answers
- * FALSE and leaves its out-parameter alone. Needs GLib.
+ * have passed (to set a policy: 60; estimates and audits: as long as it takes); descriptions are
+ * values that belong to the caller.  A figure that the daemon could not read is absent:
+ * memfold_figures_get_*() answers FALSE and leaves its out-parameter alone. Needs GLib.
  */
 #pragma once
 
@@ -23,6 +23,7 @@ typedef enum {
     MEMFOLD_ERROR_INVALID,     /* attribute or value refused */
     MEMFOLD_ERROR_UNSUPPORTED, /* this host or QEMU can't do that */
     MEMFOLD_ERROR_BUSY,        /* another such call is being answered */
+    MEMFOLD_ERROR_TIMED_OUT, /* no answer: what was asked for may have been done, or be done yet */
 } MemfoldError;
 
 GQuark memfold_error_quark(void);
@@ -57,7 +58,8 @@ MemfoldDescription *memfold_client_describe(MemfoldClient *client, GError **erro
 MemfoldPlan *memfold_client_plan(MemfoldClient *client, GError **error);
 
 /* Sets one attribute of the policy ("merge", "group", "priority", "boost") of a running domain,
- * given by name or UUID.  polkit may ask the user for a password meanwhile. */
+ * given by name or UUID.  polkit may ask the user for a password meanwhile.  Errors: TIMED_OUT, and
+ * then it is not known whether it was set. */
 gboolean memfold_client_set_policy(MemfoldClient *client, const char *domain, const char *attribute,
                                    const char *value, GError **error);
 

@@ -5,11 +5,12 @@
 Reads one JSON object from stdin: {"host": {figure: value}, "reasons": [[code, text, remedy]], "domains":
 [{figure: value, "reasons": [...]}], "actions": [the same], "estimate": {"all": {...}, "groups": [...], "domains":
 [...]}, "audit": {"host": {...}, "reasons": [...], "domains": [...], "violations": [{...}]}, "report": {"host": {...}, "series": {name: [[ago_msec, value]]}, "domains": [{..., "series": {...}}]}, "errors":
-{method: [error name, message]}}; prints "ready", and then each changing call as one JSON line. test_cli.py checks its methods against the real interface.
+{method: [error name, message]}, "delays": {method: seconds}}; prints "ready", and then each changing call as one JSON line. test_cli.py checks its methods against the real interface.
 """
 
 import json
 import sys
+import time
 
 import dbus
 import dbus.mainloop.glib
@@ -59,6 +60,7 @@ class Fake:
         self.scenario = scenario
 
     def may_fail(self, method):
+        time.sleep(self.scenario.get("delays", {}).get(method, 0))
         if method in self.scenario.get("errors", {}):
             raise Error(*self.scenario["errors"][method])
 

@@ -243,6 +243,8 @@ def why_says_when_nothing_is_wrong(host):
             ({**good, "mergeable": False}, rest, False),
             ({key: value for key, value in good.items() if key != "mergeable"}, rest, False),
             ({**good, "reasons": [*good["reasons"], ["memory-file", "only written pages", ""]]}, rest, False),
+            ({**good, "reasons": []}, rest, False),
+            (good, [], False),
             (good, [["uncovered", "nothing more is merged", "add swap"]], False),
             (good, [["other-manager", "ksmtuned runs", "stop it"]], False)):
         with host.daemon(domains=[domain], reasons=reasons):
@@ -250,6 +252,7 @@ def why_says_when_nothing_is_wrong(host):
             data = json.loads(host.run("why", "--json", "vm1").stdout)
         tap.equal((text.endswith("\nnothing is wrong\n"), data["nothing_is_wrong"]), (wanted, wanted),
                   f"{domain} with {reasons}")
+        tap.equal(text.endswith("\nnot judged yet; ask again\n"), not (domain["reasons"] and reasons), text)
 
 
 @tap.test
@@ -311,7 +314,7 @@ def estimate_is_a_table_or_json(host):
     tap.equal(rows[1][:2] + rows[1][4:], ["vm1", "tenant-a", "100.0 MiB", "99.0 MiB", "101.0 MiB"], "vm1 alone")
     tap.equal(rows[2], ["vm2", "isolated"] + ["-"] * 5, "vm2")
     tap.equal(rows[3][:2] + rows[3][4:5], ["(inside the group)", "tenant-a", "200.0 MiB"], "the group")
-    tap.equal(rows[4][:1] + rows[4][4:], ["(all of them)", "300.0 MiB", "290.0 MiB", "310.0 MiB"], "all")
+    tap.equal(rows[4][:1] + rows[4][4:], ["(the one that was read)", "300.0 MiB", "290.0 MiB", "310.0 MiB"], "all")
     tap.check("\nvm2: its RAM is shared: not read\n" in text.stdout, text.stdout)
     tap.check("merging saves 4.0 MiB on this host now" in text.stdout, text.stdout)
     tap.equal(text.stderr, "", "progress where nobody looks")

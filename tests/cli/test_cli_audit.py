@@ -65,7 +65,7 @@ def audit_has_a_verdict_and_an_exit_code(host):
                 "other_pid": 2, "violation_pages": 7},
                {"name": "vm2", "group": "tenant-b", "pid": 2, "other_name": "tool", "other_pid": 99, "violation_pages": 2}]
     away = [["libvirt-away", "memfoldd is not connected", "start it"]]
-    failed = [{**AUDIT["domains"][0], "reasons": [["audit-failed", "it could not be looked at", ""]]}]
+    failed = [{**AUDIT["domains"][0], "reasons": [["audit-failed", "it could not be looked at", "see the log"]]}]
     for answer, code, wanted, unwanted in (
             (audit(), OK, ["proven: no page is shared across groups (2 domains, 1000 pages", "30 merged"], ["not proven"]),
             (audit({"violations": between}, verdict="violated", violation_pages=9), FAILED,
@@ -75,9 +75,12 @@ def audit_has_a_verdict_and_an_exit_code(host):
             (audit(verdict="not-proven", unexplained_pages=3), FAILED, ["not proven: ", "3 pages are mapped by somebody"],
              ["VIOLATED"]),
             (audit({"domains": failed}, verdict="not-proven", failed_count=1), FAILED,
-             ["not proven: ", "1 domains could not be", "vm1: it could not be looked at"], ["VIOLATED"]),
-            (audit({"reasons": away}, verdict="not-proven"), FAILED, ["not proven: ", "memfoldd is not connected"],
+             ["not proven: ", "1 domains could not be", "vm1: it could not be looked at; see the log\n"], ["VIOLATED"]),
+            (audit({"reasons": away}, verdict="not-proven"), FAILED, ["not proven: ", "memfoldd is not connected; start it\n"],
              ["VIOLATED"]),
+            (audit({"violations": between * 32}, verdict="violated", violation_pages=999), FAILED,
+             ["  - and perhaps more: the 64 largest are shown\n"], ["proven"]),
+            (audit({"violations": between * 31}, verdict="violated", violation_pages=999), FAILED, ["VIOLATED"], ["more"]),
             (audit(verdict="of a later version"), FAILED, ["not proven: "], ["VIOLATED"])):
         with host.daemon(answer) as calls:
             text, data = host.run(), host.run("--json", "vm1")

@@ -13,6 +13,8 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+import bus  # noqa: E402
+import fakedaemon  # noqa: E402
 import tap  # noqa: E402
 
 MEMFOLD = sys.argv.pop(1)
@@ -152,6 +154,49 @@ def a_root_that_is_not_there():
                             check=False, timeout=30)
     tap.equal((result.returncode, result.stdout), (1, ""), "exit code and stdout")
     tap.check("/nonexistent/root" in result.stderr, result.stderr)
+
+
+def asked(**scenario):
+    """The checks of this host with a daemon that answers that, by name."""
+    with bus.private() as environment, fakedaemon.running(
+            environment, {"host": {}, "reasons": [], "domains": [], "actions": [], **scenario}):
+        result = subprocess.run([MEMFOLD, "doctor", "--json"], text=True, capture_output=True, check=False, timeout=30,
+                                env=environment)
+    tap.equal(result.stderr, "", "stderr")
+    return {check["check"]: check for check in json.loads(result.stdout)["checks"]}
+
+
+@tap.test
+def a_daemon_that_does_not_answer_is_not_taken_for_none():
+    denied = asked(errors={"Describe": ["org.freedesktop.DBus.Error.AccessDenied", "no"]})
+    equal(denied, "daemon", "warn", False, "only root and the group libvirt")
+    tap.equal(denied["daemon"]["remedy"], "run as root or join group libvirt", "remedy")
+    late = asked(errors={"Describe": ["org.freedesktop.DBus.Error.NoReply", "no reply"]})
+    equal(late, "daemon", "warn", False, "no reply")
+    tap.check("log" in late["daemon"]["remedy"], late["daemon"])
+
+
+@tap.test
+def faults_that_the_daemon_knows_of():
+    well = asked(host={"libvirt_connected": True}, reasons=[["domains", "1 domain can merge", ""]])
+    equal(well, "daemon", "ok", False, "knows 0 domains")
+    tap.equal([name for name in well if name.startswith("host.")], [], "faults where there are none")
+    equal(asked(host={"libvirt_connected": False}), "host.libvirt-away", "warn", False, "not connected")
+    checks = asked(host={"libvirt_connected": False}, reasons=[["libvirt-away", "libvirt is gone", "start libvirtd"],
+                                                               ["knob-failed", "run: Permission denied", ""]])
+    equal(checks, "host.libvirt-away", "warn", False, "libvirt is gone")
+    tap.equal(checks["host.libvirt-away"]["remedy"], "start libvirtd", "remedy")
+    equal(checks, "host.knob-failed", "warn", False, "Permission denied")
+
+
+@tap.test
+def another_host_is_not_asked_of_this_ones_daemon():
+    with tempfile.TemporaryDirectory() as folder:
+        result = subprocess.run([MEMFOLD, "doctor", "--json", "--root", folder], text=True, capture_output=True,
+                                check=False, timeout=30, env={key: value for key, value in os.environ.items()
+                                                              if key != "DBUS_SYSTEM_BUS_ADDRESS"})
+    names = [check["check"] for check in json.loads(result.stdout)["checks"]]
+    tap.check("kernel.ksm" in names and "daemon" not in names, names)
 
 
 @tap.test

@@ -67,6 +67,14 @@ def memfold_1_has_the_options_and_commands():
 
 
 @tap.test
+def memfold_1_has_the_json_of_each_command():
+    text = section(page("memfold.1"), "JSON")
+    for command in commands()[:-1]:
+        told = re.findall(rf"^{command} --json prints\b", text, re.MULTILINE)
+        tap.equal(len(told), int("--json" in options(output(MEMFOLD, command, "--help"))), f"JSON of {command}")
+
+
+@tap.test
 def memfoldd_8_has_the_options():
     in_help = options(output(MEMFOLDD, "--help"))
     tap.equal(documented(page("memfoldd.8")), in_help, "options")

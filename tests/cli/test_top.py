@@ -192,6 +192,21 @@ def header_and_rows_fit_the_screen(host):
 
 
 @tap.test
+def reasons_of_the_host_keep_their_remedies(host):
+    reasons = [["libvirt-away", "memfoldd is not connected to libvirt (qemu:///system): what domains run is not known now",
+                "start libvirtd; memfoldd tries again by itself"]]
+    with host.daemon(reasons=reasons * 9), Terminal(host) as terminal:
+        terminal.wait_text("more: memfold plan")
+        fits(terminal)
+        shown = terminal.screen()
+        tap.check("tries again by itself" in "\n".join(shown), shown)
+        tap.equal((shown[6], shown[7]), ("       ... 7 more: memfold plan", ""), "the header's end")
+        block = host.run("--count", "1").stdout
+    tap.equal(block.count("tries again by itself"), 9, f"remedies in {block}")
+    tap.check(max(map(len, block.splitlines())) <= 100, block)
+
+
+@tap.test
 def letters_sort(host):
     with host.daemon(), Terminal(host, "--sort", "name") as terminal:
         terminal.wait_names("anna", "bert", "carl")
@@ -226,6 +241,16 @@ def enter_shows_reasons_and_remedies(host):
             terminal.wait_text("domain   carl")
         terminal.press("\x03")
         terminal.ended("Ctrl-C in the details")
+
+
+@tap.test
+def a_nul_is_no_key_and_holds_up_none(host):
+    with host.daemon():
+        for keys in (b"\0q", b"\xc3\0q", b"\0\x1b[B\0\0q"):
+            with Terminal(host) as terminal:
+                terminal.wait_text("q quit")
+                os.write(terminal.leader, keys)
+                terminal.ended(repr(keys))
 
 
 @tap.test
@@ -324,6 +349,24 @@ def without_a_screen_it_prints_plain_blocks(host):
     blocks = [block.splitlines() for block in re.split(r"(?=^saved  )", result.stdout, flags=re.MULTILINE) if block]
     tap.equal([[line[:4] for line in block if re.match("anna|bert|carl", line)] for block in blocks],
               [["carl", "anna", "bert"]] * 2, "rows of each block")
+
+
+@tap.test
+def it_ends_when_nobody_takes_the_blocks(host):
+    with host.daemon():
+        with subprocess.Popen([MEMFOLD, "top", "--interval", "1"], env=host.environment, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+            try:
+                tap.check(program.stdout.readline().startswith("saved  "), "the first line")
+                program.stdout.close()
+                wait.until("its end without a reader", lambda: program.poll() is not None, 10, interval_sec=0.02)
+                tap.equal((program.returncode, program.stderr.read()), (-signal.SIGPIPE, ""), "end without a reader")
+            finally:
+                program.kill()
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([MEMFOLD, "top", "--count", "9"], env=host.environment, text=True, timeout=30,
+                                  check=False, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE)
+        tap.equal((done.returncode, done.stderr), (1, "memfold: stdout: No space left on device\n"), "a full disk")
 
 
 @tap.test

@@ -84,10 +84,10 @@ def run(daemon, *words):
     return program.returncode, out, err
 
 
-def estimate(daemon, *words):
+def estimate(daemon, *words, code=0):
     """(all, {group: figures}, {domain: figures})"""
-    code, out, err = run(daemon, "--json", *words)
-    tap.equal((code, err), (0, ""), f"estimate {words}")
+    ended, out, err = run(daemon, "--json", *words)
+    tap.equal((ended, err), (code, ""), f"estimate {words}")
     found = json.loads(out)
     return (found["all"], {g["group"]: g for g in found["groups"]}, {d["name"]: d for d in found["domains"]})
 
@@ -113,11 +113,17 @@ def the_answer_is_the_known_one(daemon):
 
 @tap.test
 def who_can_not_be_read_is_told_why(daemon):
-    everything, groups, domains = estimate(daemon, "hidden", "lost", "two")
+    everything, groups, domains = estimate(daemon, "hidden", "lost", "two", code=1)
     tap.equal([r["code"] for r in domains["hidden"]["reasons"]], ["memory-shared"], "hidden")
     tap.equal([r["code"] for r in domains["lost"]["reasons"]], ["estimate-failed"], "lost")
     tap.equal(["saved_bytes" in domains[name] for name in ("hidden", "lost", "two")], [False, False, True], "figures")
     tap.equal((everything["domains_count"], list(groups)), (1, ["tenant-a"]), "what was read")
+    tap.equal(estimate(daemon, "hidden", "two")[0]["domains_count"], 1, "read beside what can't merge")
+    for name in ("hidden", "lost"):
+        everything, groups, domains = estimate(daemon, name, code=1)
+        tap.equal((everything["domains_count"], groups), (0, {}), f"read of {name}")
+        tap.equal([key for key in everything if key.startswith(("read", "zero", "saved_", "sample"))
+                   and key != "saved_now_bytes"], [], f"figures of nothing, of {name}")
 
 
 @tap.test

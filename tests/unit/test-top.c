@@ -178,6 +178,9 @@ test_details(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     }
     lay_out(scene, COLUMNS, 7);
     g_assert_true(shows(scene, "kindly one asks it to"));
+    mf_top_press(&scene->view, scene->data, 'k');
+    lay_out(scene, COLUMNS, 7);
+    g_assert_false(shows(scene, "kindly one asks it to"));
 
     g_ptr_array_remove_index(scene->data->rows, 1);
     lay_out(scene, COLUMNS, LINES);
@@ -271,6 +274,36 @@ test_change(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_false(row->change_bytes_per_sec.known);
 }
 
+#define REASON_COUNT 6
+
+/* As many reasons of the host as fit, each with its remedy, and where the others are; in a pipe
+ * all of them. */
+static void
+test_host_reasons(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    g_autofree char *block = NULL;
+
+    g_ptr_array_add(scene->data->header, g_strdup("ksmd   running"));
+    for (int i = 0; i < REASON_COUNT; i++) {
+        g_ptr_array_add(scene->data->host_reasons,
+                        g_strdup_printf("       reason %d is told in so many words that there is "
+                                        "no room for more in a line; remedy %d",
+                                        i, i));
+    }
+    lay_out(scene, COLUMNS, LINES);
+    g_assert_true(shows(scene, "remedy 0"));
+    g_assert_true(shows(scene, "remedy 1"));
+    g_assert_cmpstr(scene->lines->pdata[6], ==, "       ... 4 more: memfold plan");
+    g_assert_cmpstr(scene->lines->pdata[7], ==, "");
+    lay_out(scene, COLUMNS, 3 * (2 + 2 * REASON_COUNT));
+    g_assert_true(shows(scene, "remedy 5"));
+    g_assert_false(shows(scene, "more: memfold plan"));
+
+    block = mf_top_block(scene->data, &scene->view, COLUMNS);
+    g_assert_nonnull(strstr(block, "remedy 5"));
+    g_assert_null(strstr(block, "more: memfold plan"));
+}
+
 #define ADD(path, function) g_test_add("/top/" path, Scene, NULL, scene_open, function, scene_close)
 
 int
@@ -285,6 +318,7 @@ main(int argc, char **argv)
     ADD("ends", test_ends);
     ADD("any-size", test_any_size);
     ADD("block", test_block);
+    ADD("host-reasons", test_host_reasons);
     ADD("change", test_change);
     return g_test_run();
 }
