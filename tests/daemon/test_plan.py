@@ -190,12 +190,12 @@ def so_many_wait_for_accounts_and_no_more(context):
     _daemon, host = context
     with tempfile.TemporaryDirectory(prefix="memfold-daemon-") as folder, bus.private() as environment:
         late = pathlib.Path(folder, "late")
-        slow = {**environment, **memfoldd.preload("slow-meminfo"), "SLOW_MEMINFO": str(late)}
+        slow = {**environment, **memfoldd.preload("slow-file"), "SLOW_FILE": str(late)}
         with memfoldd.Memfoldd(slow, folder, host.root) as daemon:
             daemon.configure(SLOW)
             daemon.start()
             daemon.describe()
-            late.touch()
+            late.write_text("/meminfo", encoding="ascii")
             wait.until("the accounts to be too old", lambda: takes_long(daemon), 60)  # and new ones do not come
             found = daemon.describe_at_once(DESCRIBES_MAX + 6)
             late.unlink()

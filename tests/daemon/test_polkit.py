@@ -185,9 +185,11 @@ def a_rule_lets_one_do_one_thing(host):
 
 @tap.test
 def root_needs_no_rule(host):
-    for words in (["set", "vm1", "merge=on"], ["reload"], ["estimate"]):
+    for words in (["set", "vm1", "merge=on"], ["reload"]):
         done = host.memfold(*words)
         tap.equal(done.returncode, 0, f"exit status of {words} ({done.stderr})")
+    done = host.memfold("estimate")  # it may, and the test driver's domains have no memory to be read
+    tap.check("(none could be read)" in done.stdout, f"{done.returncode}: {done.stdout}{done.stderr}")
 
 
 @tap.test

@@ -129,6 +129,8 @@ class Scene:
             yield "ms until sleep_millisecs was set again", self.wait_knob(
                 "sleep_millisecs", lambda sleep: sleep != "77", "sleep_millisecs to be set again")
 
+        # Who has gone saves nothing from now on, but counts as saved until ksmd has come by.
+        self.host.set("full_scans", int(self.host.get("full_scans")) + 2)
         self.wait_knob("run", lambda run: run == "1", "ksmd to run")
         judge_live(turn)
 

@@ -23,7 +23,7 @@
 #define LIFE_TICKS     90 /* a new one takes the place of the oldest so often */
 #define ACCOUNTS_TICKS 15
 #define WARM_HOURS     6 /* pools and tables have their size by then */
-#define GROWTH_BYTES   (8 * 1024)
+#define GROWTH_BYTES   4096
 #define BOOT_USEC      (1000 * SEC)
 
 /* The sanitizer's heap is not told by mallinfo2(), and it finds leaks by itself. */
