@@ -81,6 +81,12 @@ def surroundings():
         yield Scene(folder, emulator, *ends)
 
 
+def lasting(domain):
+    """Of a domain, what a migration of another one must not change; how far ksmd is with it changes by itself."""
+    reasons = [reason for reason in domain["reasons"] if reason[0] != "not-scanned"]
+    return {"pid": domain["pid"], "mode": domain["mode"], "reasons": reasons}
+
+
 @tap.test
 def the_policy_travels_and_the_newcomer_is_boosted(scene):
     alpha, beta = scene.alpha, scene.beta
@@ -108,8 +114,7 @@ def the_policy_travels_and_the_newcomer_is_boosted(scene):
     tap.check(any(code == "boost" and "mover" in text for code, text, _ in reasons), f"reasons: {reasons}")
     wait.until("the source to forget it", lambda: not alpha.find("mover"), 10)
     tap.equal(set(alpha.daemon.describe()[2]), {"stayer"}, "domains of the source")
-    tap.equal({key: alpha.find("stayer")[key] for key in ("pid", "mode", "reasons")},
-              {key: stayer[key] for key in ("pid", "mode", "reasons")}, "who stayed")
+    tap.equal(lasting(alpha.find("stayer")), lasting(stayer), "who stayed")
 
 
 @tap.test

@@ -163,8 +163,8 @@ def a_frozen_qemu_holds_up_nobody_else(scene):
         scene.wait_mode("late", "off")
         scene.create("new", SHARED)
         scene.wait_mode("new", "on")
-        wait.until("its silence to be told",
-                   lambda: "no answer" in str(scene.find("early")["reasons"]), 30)
+        wait.until("it to be told", lambda: "its QEMU is stopped" in str(scene.find("early")["reasons"]), 30,
+                   show=lambda: scene.find("early"))
         tap.equal(scene.find("early")["mode"], "on", "the mode that it had")
     finally:
         os.kill(frozen.pid, signal.SIGCONT)
