@@ -12,6 +12,7 @@ import ctypes
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -21,12 +22,14 @@ import tempfile
 import guest as guests
 import qmp
 import smaps
+import tap
 import wait
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 MIB = 1 << 20
 ANSWER_SEC = 30
 PR_SET_PDEATHSIG = 1
+CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
 # hw/i386/pc_piix.c of QEMU: RAM below 4 GiB, when all of it fits there and when not
 PC_LOW_MAX_BYTES = 0xe0000000
 PC_LOW_BYTES = 0xc0000000
@@ -39,6 +42,25 @@ class MachineError(Exception):
 def die_with_parent():
     """Runs in the child before exec: no QEMU outlives a test, however the test ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def may_dump():
+    """Like die_with_parent(); a crash leaves a core in the current folder, where the kernel is set so."""
+    die_with_parent()
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+
+
+def tell_crash(binary, folder):
+    """Where a QEMU crashed that left a core: nobody sees it twice."""
+    core = next(iter(folder.glob("core*")), None)
+    if core is None or shutil.which("gdb") is None:
+        tap.diag("QEMU crashed, and left no core that could be read")
+        return
+    done = subprocess.run(["gdb", "-batch", "-ex", "thread apply all backtrace 12", str(binary), str(core)],
+                          check=False, timeout=60, capture_output=True, text=True)
+    for line in done.stdout.splitlines()[-80:]:
+        tap.diag(line)
 
 
 def tiny_rom(folder):
@@ -89,10 +111,11 @@ class Machine:
                         "-serial", "chardev:con"]
         if incoming:
             command += ["-incoming", incoming]
+        self.binary = binary
         with open(self.work / "stderr", "wb") as stderr:
             self.process = subprocess.Popen([*command, *arguments], stdin=subprocess.DEVNULL,
-                                            stdout=stderr, stderr=stderr,
-                                            preexec_fn=die_with_parent)
+                                            stdout=stderr, stderr=stderr, cwd=self.work,
+                                            preexec_fn=may_dump)
         try:
             for index in range(monitors):
                 self.monitors.append(self.reach(f"qmp{index}", lambda path: qmp.Qmp(
@@ -114,6 +137,8 @@ class Machine:
 
     def close(self):
         """Kills QEMU and forgets everything about it."""
+        if self.process.poll() in CRASHES:
+            tell_crash(self.binary, self.work)
         self.process.kill()
         self.process.wait()
         for end in (*self.monitors, self.console, self._qtest):
