@@ -41,21 +41,6 @@ mf_boosts_copy(const MfBoosts *boosts, MfBoosts *ret_copy)
     }
 }
 
-static void
-forget_the_gone(const MfSnapshot *snapshot, MfBoosts *boosts)
-{
-    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
-    GHashTableIter iter;
-    gpointer uuid;
-
-    g_hash_table_iter_init(&iter, boosts->boosts);
-    while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
-        if (!g_hash_table_contains(uuids, uuid)) {
-            g_hash_table_iter_remove(&iter);
-        }
-    }
-}
-
 /* Whether ksmd has looked at so many pages of the domain as two scans have; what is not known is
  * not so. */
 static gboolean
@@ -111,7 +96,7 @@ mf_boosts_decide(const MfSnapshot *snapshot, const GPtrArray *merging, guint bud
 {
     const MfHost *host = &snapshot->host;
 
-    forget_the_gone(snapshot, boosts);
+    mf_snapshot_drop_gone(snapshot, boosts->boosts);
     if (!host->has_boost || !host->cpu_max_permyriad.known ||
         host->cpu_max_permyriad.value > budget_permyriad) {
         return;

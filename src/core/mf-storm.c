@@ -337,12 +337,7 @@ drop_those_of_nobody(const MfSnapshot *snapshot, MfStorm *storm)
             g_hash_table_iter_remove(&iter);
         }
     }
-    g_hash_table_iter_init(&iter, storm->gone);
-    while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
-        if (!g_hash_table_contains(uuids, uuid)) {
-            g_hash_table_iter_remove(&iter);
-        }
-    }
+    mf_snapshot_drop_gone(snapshot, storm->gone);
 }
 
 void

@@ -129,6 +129,20 @@ mf_snapshot_uuids(const MfSnapshot *snapshot)
     return uuids;
 }
 
+static gboolean
+is_missing(gpointer uuid, G_GNUC_UNUSED gpointer value, gpointer uuids)
+{
+    return !g_hash_table_contains(uuids, uuid);
+}
+
+void
+mf_snapshot_drop_gone(const MfSnapshot *snapshot, GHashTable *by_uuid)
+{
+    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
+
+    g_hash_table_foreach_remove(by_uuid, is_missing, uuids);
+}
+
 const char *
 mf_mode_to_string(MfMode mode)
 {

@@ -202,6 +202,9 @@ const MfDomain *mf_snapshot_find(const MfSnapshot *snapshot, const char *uuid);
  * snapshot. */
 GHashTable *mf_snapshot_uuids(const MfSnapshot *snapshot);
 
+/* Of a table by UUID (lower case), removes whatever is kept of domains that the snapshot lacks. */
+void mf_snapshot_drop_gone(const MfSnapshot *snapshot, GHashTable *by_uuid);
+
 /* Text of an enum value ("on", "frozen", "shared", ...), and back; the latter answer FALSE and
  * leave the out-parameter alone when the text is none of them. */
 const char *mf_mode_to_string(MfMode mode);

@@ -137,21 +137,14 @@ note_domain(const MfHost *host, const MfDomain *domain, guint64 ended_count, MfW
     note_count(&watched->swap_in_copies, domain->swap_in_copies_count, ended_count);
 }
 
-static gboolean
-is_of_nobody(gpointer uuid, G_GNUC_UNUSED gpointer watched, gpointer uuids)
-{
-    return !g_hash_table_contains(uuids, uuid);
-}
-
 void
 mf_watch_note(const MfSnapshot *snapshot, MfWatch *watch)
 {
-    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
     guint64 ended_count = note_sweep(&snapshot->host, watch);
 
     measure_rate(snapshot, watch);
     note_count(&watch->swap_in_copies, snapshot->host.swap_in_copies_count, ended_count);
-    g_hash_table_foreach_remove(watch->domains, is_of_nobody, uuids);
+    mf_snapshot_drop_gone(snapshot, watch->domains);
     for (guint i = 0; i < snapshot->domains->len; i++) {
         note_domain(&snapshot->host, g_ptr_array_index(snapshot->domains, i), ended_count, watch);
     }

@@ -178,21 +178,6 @@ may_share(const MfConfig *config, const MfDomain *a, const MfDomain *b)
            g_str_equal(group, mf_config_group_of(config, b->policy));
 }
 
-static void
-forget_the_gone(const MfSnapshot *snapshot, MfTrials *trials)
-{
-    g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
-    GHashTableIter iter;
-    gpointer uuid;
-
-    g_hash_table_iter_init(&iter, trials->trials);
-    while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
-        if (!g_hash_table_contains(uuids, uuid)) {
-            g_hash_table_iter_remove(&iter);
-        }
-    }
-}
-
 /* The domain's trial; *ret_new when it has none yet, or another process than it had. */
 static Trial *
 trial_of(MfTrials *trials, const MfDomain *domain, gboolean *ret_new)
@@ -227,7 +212,7 @@ retry_for_newcomer(const MfConfig *config, const MfSnapshot *snapshot, const MfD
 void
 mf_trials_note(const MfConfig *config, const MfSnapshot *snapshot, MfTrials *trials)
 {
-    forget_the_gone(snapshot, trials);
+    mf_snapshot_drop_gone(snapshot, trials->trials);
     for (guint i = 0; i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
         gboolean merging = domain->mode == MF_MODE_ON;

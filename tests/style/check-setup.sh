@@ -166,10 +166,10 @@ case_programs_speak_english_and_are_found() {
 case_stock_kernels_come_before_the_series() {
     are "$(grep -hE '^ *kernel_ready ([^ ]* )*(bench|locks|patched|kasan) .*stock' "$MF_TOP"/setup.d/*.sh)" ""
     cache_open
-    mkdir -p "$WORK/work/bench" && touch "$WORK/work/applied"
-    run_logged() { mkdir -p "$WORK/work/bench"; }
-    dies kernel_build_one bench-stock "$WORK/work"
-    kernel_build_one bench "$WORK/work"
+    mkdir -p "$WORK/made/bench" && touch "$WORK/made/applied"
+    run_logged() { mkdir -p "$WORK/made/bench"; }
+    dies kernel_build_one bench-stock "$WORK/made"
+    kernel_build_one bench "$WORK/made"
     [ -e "$(kernel_dir bench)/complete" ] && [ ! -e "$(kernel_dir bench-stock)" ]
 }
 

@@ -103,6 +103,12 @@ test_snapshot_find(void)
     g_autoptr(GHashTable) uuids = mf_snapshot_uuids(snapshot);
     g_assert_cmpuint(g_hash_table_size(uuids), ==, snapshot->domains->len);
     g_assert_true(g_hash_table_contains(uuids, domain->uuid));
+    g_autoptr(GHashTable) kept = g_hash_table_new(g_str_hash, g_str_equal);
+    g_hash_table_add(kept, domain->uuid);
+    g_hash_table_add(kept, (gpointer) "00000000-0000-4000-8000-000000000000");
+    mf_snapshot_drop_gone(snapshot, kept);
+    g_assert_cmpuint(g_hash_table_size(kept), ==, 1);
+    g_assert_true(g_hash_table_contains(kept, domain->uuid));
 }
 
 static void
