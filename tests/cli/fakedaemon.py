@@ -7,6 +7,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -28,3 +29,24 @@ def running(environment, scenario):
             yield fake
         finally:
             fake.terminate()
+
+
+class Host:
+    """A bus, and the answers that a daemon on it gives unless a test changes some."""
+
+    def __init__(self, environment, scenario):
+        self.environment = environment
+        self.scenario = scenario
+
+    def daemon(self, **changes):
+        return running(self.environment, {**self.scenario, **changes})
+
+
+def until_closed(leader):
+    """What is written on a pseudo-terminal until its other end is closed; and closes this one."""
+    output = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while chunk := os.read(leader, 4096):
+            output += chunk
+    os.close(leader)
+    return output.decode()

@@ -37,17 +37,10 @@ SCENARIO = {"host": {"saved_bytes": 5 * MIB, "ksm_run": 1}, "reasons": [["domain
             "domains": [domain(1, "vm1")], "actions": []}
 
 
-class Host:
-    def __init__(self, environment):
-        self.environment = environment
-
-    def daemon(self, **changes):
-        return fakedaemon.running(self.environment, {**SCENARIO, **changes})
-
+class Host(fakedaemon.Host):
     def run(self, *words):
         return subprocess.run([MEMFOLD, *words], env=self.environment, text=True, timeout=30, check=False,
                               stdin=subprocess.DEVNULL, capture_output=True)
-
 
     def on_terminal(self, columns, *words):
         """What it writes on a terminal of that width, as lines."""
@@ -56,19 +49,15 @@ class Host:
         with subprocess.Popen([MEMFOLD, *words], env=self.environment, stdin=subprocess.DEVNULL, stdout=follower,
                               stderr=follower) as program:
             os.close(follower)
-            output = b""
-            with contextlib.suppress(OSError):  # EIO: the other end is closed
-                while chunk := os.read(leader, 4096):
-                    output += chunk
+            output = fakedaemon.until_closed(leader)
             program.wait()
-        os.close(leader)
-        return output.decode().replace("\r\n", "\n").splitlines()
+        return output.replace("\r\n", "\n").splitlines()
 
 
 @contextlib.contextmanager
 def surroundings():
     with bus.private() as environment:
-        yield Host(environment)
+        yield Host(environment, SCENARIO)
 
 
 def many(count):

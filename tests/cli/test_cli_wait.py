@@ -25,13 +25,7 @@ VM1 = {"uuid": "11111111-2222-3333-4444-555555555555", "name": "vm1", "merge": "
 SCENARIO = {"host": {}, "reasons": [], "domains": [VM1], "actions": [], "report": {"host": {}, "series": {}, "domains": []}}
 
 
-class Host:
-    def __init__(self, environment):
-        self.environment = environment
-
-    def daemon(self, **changes):
-        return fakedaemon.running(self.environment, {**SCENARIO, **changes})
-
+class Host(fakedaemon.Host):
     def run(self, *words):
         return subprocess.run([MEMFOLD, *words], env=self.environment, text=True, timeout=100, check=False,
                               stdin=subprocess.DEVNULL, capture_output=True)
@@ -42,19 +36,14 @@ class Host:
         with subprocess.Popen([MEMFOLD, *words], env=self.environment, stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=follower) as program:
             os.close(follower)
-            output = b""
-            with contextlib.suppress(OSError):  # EIO: the other end is closed
-                while chunk := os.read(leader, 4096):
-                    output += chunk
-            code = program.wait()
-        os.close(leader)
-        return code, output.decode()
+            output = fakedaemon.until_closed(leader)
+            return program.wait(), output
 
 
 @contextlib.contextmanager
 def surroundings():
     with bus.private() as environment:
-        yield Host(environment)
+        yield Host(environment, SCENARIO)
 
 
 @tap.test

@@ -53,13 +53,7 @@ SCENARIO = {
 }
 
 
-class Host:
-    def __init__(self, environment):
-        self.environment = environment
-
-    def daemon(self, **changes):
-        return fakedaemon.running(self.environment, {**SCENARIO, **changes})
-
+class Host(fakedaemon.Host):
     def run(self, *words):
         """memfold top where no terminal is."""
         return subprocess.run([MEMFOLD, "top", *words], env=self.environment, text=True, timeout=30, check=False,
@@ -69,7 +63,7 @@ class Host:
 @contextlib.contextmanager
 def surroundings():
     with bus.private() as environment:
-        yield Host(environment)
+        yield Host(environment, SCENARIO)
 
 
 class Terminal:
