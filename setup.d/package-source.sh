@@ -27,11 +27,12 @@ package_source() {
         "it has moved on: remove $MF_SOURCE, and the newest of its branch is taken"
 }
 
-# package_unpack TITLE DIR [OPTION...]: the source package, with Debian's patches.
+# package_unpack TITLE DIR [OPTION...]: the source package, with Debian's patches. dpkg-source leaves what it had
+# unpacked beside DIR when it is interrupted.
 package_unpack() {
     local title=$1 dir=$2
     shift 2
-    rm -rf "$dir"
+    rm -rf "$dir" "${dir%/*}"/*.tmp-extract.?????
     mkdir -p "${dir%/*}"
     run_logged package-unpack "remove $MF_DSC and run setup again" "$title: unpacking ${MF_DSC##*/}" \
         dpkg-source --no-check --no-copy "$@" --extract "$MF_DSC" "$dir"

@@ -1,57 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A look runs in a worker.  One that is kept waiting is left to itself, and another one begins,
+ * which passes over who did that. */
 #include "mf-audit-run.h"
 
-#include <unistd.h>
-
 #include "../core/mf-error.h"
-#include "../core/mf-units.h"
-#include "../io/mf-pagewalk.h"
 #include "../io/mf-proc.h"
+#include "../io/mf-workers.h"
+#include "mf-audit-look.h"
 
-/* Looks at suspects; what is in doubt after the last one stays so. */
-#define LOOKS_MAX 4
+#define POLL_USEC (100 * 1000)
 
-#define NOT_LOOKED_AT       "its memory could not be looked at to its end"
-#define USE_ZERO_PAGES_KNOB "sys/kernel/mm/ksm/use_zero_pages"
+/* Processes that one audit passes over, and looks of all audits that hang: each has a thread. */
+#define PASSED_MAX  8
+#define HANGING_MAX 16
 
+/* A look, of its worker and of who waits for it. */
 typedef struct {
-    MfRoot *root;
-    const MfConfig *config;
-    GPtrArray *domains; /* of MfDomain, beside those of the report */
-    MfAuditReport *report;
-    MfAudit *audit;
-    MfPagewalk *walk;
-    GHashTable *other_parties; /* PID -> party */
-    GCancellable *cancellable;
+    gatomicrefcount refs;
+    MfAuditLook look;
+
+    GMutex mutex; /* for what follows */
+    GCond ended;
+    gboolean has_ended;
+    MfAuditReport *report; /* or NULL, with error */
+    GError *error;
+} Attempt;
+
+/* Who waits. */
+typedef struct {
+    guint patience_msec;
     MfAuditProgress progress;
     gpointer user_data;
+    GCancellable *cancellable;
+    gint told_permyriad; /* a look that begins anew is not told before it is further */
+} Caller;
 
-    guint party;          /* who is being looked at */
-    gint64 other_pid;     /* or who will be a party when there is something to show */
-    gboolean looks_again; /* not the first look */
-    guint done_permyriad;
-} Run;
-
-static void
-domain_free(gpointer data)
-{
-    MfAuditDomain *domain = data;
-
-    g_free(domain->uuid);
-    g_free(domain->name);
-    g_free(domain->group);
-    g_clear_pointer(&domain->trouble, mf_reason_free);
-    g_free(domain);
-}
-
-static void
-other_free(gpointer data)
-{
-    MfAuditOther *other = data;
-
-    g_free(other->name);
-    g_free(other);
-}
+/* Nobody waits for them any more. */
+static gint hanging_count;
 
 void
 mf_audit_report_free(MfAuditReport *report)
@@ -80,366 +65,182 @@ mf_audit_report_get_other(const MfAuditReport *report, guint party)
                : NULL;
 }
 
-/* Another process that has one of the suspects becomes a party. */
-static guint
-party_of_other(Run *run)
-{
-    gpointer known = NULL;
-    MfAuditOther *other = NULL;
-    gboolean is_shared = run->config->default_group == MF_DEFAULT_GROUP_SHARED;
-
-    if (g_hash_table_lookup_extended(run->other_parties, &run->other_pid, NULL, &known)) {
-        return GPOINTER_TO_UINT(known);
-    }
-    other = g_new0(MfAuditOther, 1);
-    other->pid = run->other_pid;
-    other->name = mf_proc_read_comm(run->root, other->pid);
-    g_ptr_array_add(run->report->others, other);
-    guint party =
-        mf_audit_add_party(run->audit, is_shared ? MF_GROUP_SHARED : NULL, MF_U64_ABSENT, FALSE);
-    g_hash_table_insert(run->other_parties, g_memdup2(&run->other_pid, sizeof(run->other_pid)),
-                        GUINT_TO_POINTER(party));
-    return party;
-}
-
 static void
-on_page(guint64 address_bytes, guint64 key, gpointer data)
+attempt_unref(Attempt *attempt)
 {
-    Run *run = data;
+    MfAuditLook *look = &attempt->look;
 
-    if (run->other_pid != 0) {
-        /* A slot in swap that a child has, too, need not be of a merged page. */
-        if ((key & MF_AUDIT_KEY_SWAP) == 0 && mf_audit_is_suspect(run->audit, key)) {
-            mf_audit_show_again(run->audit, party_of_other(run), key, address_bytes);
-        }
-    } else if (run->looks_again) {
-        mf_audit_show_again(run->audit, run->party, key, address_bytes);
-    } else {
-        mf_audit_show(run->audit, run->party, key);
-    }
-}
-
-/* A window that is halved makes the rest longer: nobody is told that there is more to do again. */
-static void
-on_advance(guint done_permyriad, gpointer data)
-{
-    Run *run = data;
-    guint start_permyriad = 0;
-    guint end_permyriad = 0;
-    guint64 of_window = (guint64)run->party * MF_PERMYRIAD + done_permyriad;
-
-    if (run->looks_again) {
+    if (!g_atomic_ref_count_dec(&attempt->refs)) {
         return;
     }
-    mf_audit_get_window(run->audit, &start_permyriad, &end_permyriad);
-    guint now_permyriad =
-        start_permyriad + (guint)mf_mul_div(of_window, end_permyriad - start_permyriad,
-                                            (guint64)run->domains->len * MF_PERMYRIAD);
-    run->done_permyriad = MAX(run->done_permyriad, now_permyriad);
-    run->progress(run->done_permyriad, run->user_data);
+    g_clear_pointer(&attempt->report, mf_audit_report_free);
+    g_clear_error(&attempt->error);
+    g_cond_clear(&attempt->ended);
+    g_mutex_clear(&attempt->mutex);
+    g_object_unref(look->cancellable);
+    g_hash_table_unref(look->passed_pids);
+    g_clear_pointer(&look->judged, g_hash_table_unref);
+    g_ptr_array_unref(look->domains);
+    mf_config_free(look->config);
+    mf_root_unref(look->root);
+    g_free(attempt);
 }
 
-static const MfPagewalkSink sink = {on_page, on_advance};
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Attempt, attempt_unref)
 
 static void
-fail_domain(MfAuditDomain *entry, const char *what, const char *why)
+attempt_run(gpointer data)
 {
-    if (!entry->trouble) {
-        entry->trouble = mf_reason_new(MF_REASON_AUDIT_FAILED, NULL, "%s: %s", what, why);
+    Attempt *attempt = data;
+    g_autoptr(GError) error = NULL;
+    MfAuditReport *report = mf_audit_look_run(&attempt->look, &error);
+
+    g_mutex_lock(&attempt->mutex);
+    attempt->report = report;
+    attempt->error = g_steal_pointer(&error);
+    attempt->has_ended = TRUE;
+    /* It was left to itself. */
+    if (g_cancellable_is_cancelled(attempt->look.cancellable)) {
+        g_atomic_int_add(&hanging_count, -1);
     }
+    g_cond_signal(&attempt->ended);
+    g_mutex_unlock(&attempt->mutex);
+    attempt_unref(attempt);
 }
 
-/* FALSE when the run was cancelled. */
-static gboolean
-look_at_domain(Run *run, guint party, GError **error)
+/* A look like that one, of which it takes copies. */
+static Attempt *
+attempt_begin(const MfAuditLook *like)
 {
-    const MfDomain *domain = run->domains->pdata[party];
-    MfAuditDomain *entry = run->report->domains->pdata[party];
-    MfPagewalkCounts counts = {0};
-    g_autoptr(GError) cause = NULL;
+    Attempt *attempt = g_new0(Attempt, 1);
+    MfAuditLook *look = &attempt->look;
 
-    if (entry->pid == 0) {
-        return TRUE;
+    g_atomic_ref_count_init(&attempt->refs);
+    g_mutex_init(&attempt->mutex);
+    g_cond_init(&attempt->ended);
+    *look = (MfAuditLook){.root = mf_root_ref(like->root),
+                          .config = mf_config_copy(like->config),
+                          .domains = g_ptr_array_new_with_free_func((GDestroyNotify)mf_domain_free),
+                          .judged = like->judged ? g_hash_table_ref(like->judged) : NULL,
+                          .passed_pids =
+                              g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL),
+                          .knows_all = like->knows_all,
+                          .cancellable = g_cancellable_new()};
+    for (guint i = 0; i < like->domains->len; i++) {
+        g_ptr_array_add(look->domains, mf_domain_copy(like->domains->pdata[i]));
     }
-    run->party = party;
-    run->other_pid = 0;
-    if (!mf_pagewalk_read(run->walk, domain, &sink, run, &counts, run->cancellable, &cause)) {
-        if (g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
-            g_propagate_error(error, g_steal_pointer(&cause));
-            return FALSE;
-        }
-        /* Who has ended shares nothing. */
-        if (!mf_error_is_gone(cause)) {
-            fail_domain(entry, NOT_LOOKED_AT, cause->message);
-        }
+    GHashTableIter iter;
+    gpointer pid;
+    g_hash_table_iter_init(&iter, like->passed_pids);
+    while (g_hash_table_iter_next(&iter, &pid, NULL)) {
+        g_hash_table_add(look->passed_pids, g_memdup2(pid, sizeof(gint64)));
     }
-    if (!run->looks_again) {
-        entry->looked_pages = counts.looked_pages;
-        entry->merged_pages = counts.merged_pages;
-        entry->swapped_pages = counts.swapped_pages;
-    }
-    return TRUE;
-}
-
-static gboolean
-look_at_domains(Run *run, GError **error)
-{
-    run->report->looks_count++;
-    for (guint i = 0; i < run->domains->len; i++) {
-        if (!look_at_domain(run, i, error)) {
-            return FALSE;
-        }
-    }
-    return TRUE;
-}
-
-static gboolean
-is_domains_pid(const Run *run, gint64 pid)
-{
-    for (guint i = 0; i < run->report->domains->len; i++) {
-        const MfAuditDomain *entry = run->report->domains->pdata[i];
-
-        if (entry->pid == pid) {
-            return TRUE;
-        }
-    }
-    return FALSE;
-}
-
-/* Who can't be looked at is missed in the kernel's count, and needs no word here. */
-static gboolean
-look_at_others(Run *run, GError **error)
-{
-    g_auto(GStrv) names = mf_root_list(run->root, "proc", NULL);
-
-    for (guint i = 0; names && names[i]; i++) {
-        g_autoptr(GError) cause = NULL;
-        gint64 pid;
-
-        if (!g_ascii_string_to_signed(names[i], 10, 1, G_MAXINT32, &pid, NULL) ||
-            is_domains_pid(run, pid)) {
-            continue;
-        }
-        run->other_pid = pid;
-        if (!mf_pagewalk_read_other(run->walk, pid, &sink, run, run->cancellable, &cause) &&
-            g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
-            g_propagate_error(error, g_steal_pointer(&cause));
-            return FALSE;
-        }
-    }
-    return TRUE;
-}
-
-static MfPagePlace
-place_of(const Run *run, guint party, guint64 address_bytes)
-{
-    const MfAuditDomain *domain = mf_audit_report_get_domain(run->report, party);
-    const MfAuditOther *other = mf_audit_report_get_other(run->report, party);
-
-    return (MfPagePlace){domain ? domain->pid : other->pid, address_bytes};
+    g_atomic_ref_count_inc(&attempt->refs);
+    mf_workers_call_now(attempt_run, attempt);
+    return attempt;
 }
 
 static void
-settle_suspects(Run *run)
+tell_progress(const Attempt *attempt, Caller *caller)
 {
-    for (guint i = mf_audit_get_n_suspects(run->audit); i > 0; i--) {
-        const MfAuditSuspect *suspect = mf_audit_get_suspect(run->audit, i - 1);
+    gint done_permyriad = g_atomic_int_get(&attempt->look.done_permyriad);
 
-        if (suspect->other_party != MF_AUDIT_NO_PARTY) {
-            gboolean is_shared = mf_pagewalk_is_shared(
-                run->walk, place_of(run, suspect->first_party, suspect->first_address_bytes),
-                place_of(run, suspect->other_party, suspect->other_address_bytes), suspect->key);
-            mf_audit_settle(run->audit, i - 1, is_shared, MF_U64_ABSENT);
-        } else if ((suspect->key & MF_AUDIT_KEY_SWAP) != 0) {
-            mf_audit_settle(run->audit, i - 1, FALSE, MF_U64_ABSENT);
-        } else {
-            mf_audit_settle(run->audit, i - 1, FALSE,
-                            mf_pagewalk_count_mappings(run->walk, suspect->key));
-        }
+    if (done_permyriad > caller->told_permyriad) {
+        caller->told_permyriad = done_permyriad;
+        caller->progress((guint)done_permyriad, caller->user_data);
     }
 }
 
-static void
-ask_for_mappings(Run *run)
-{
-    guint cursor = 0;
-    guint64 frame;
-
-    while (mf_audit_next_frame(run->audit, &cursor, &frame)) {
-        MfU64 count = mf_pagewalk_count_mappings(run->walk, frame);
-
-        mf_audit_set_mapped(run->audit, frame, count.known ? count.value : G_MAXUINT64);
-    }
-}
-
+/* Waits for its end, the caller's wish, or for its patience without a step; FALSE: it goes on by
+ * itself, and will end at its next step. */
 static gboolean
-audit_window(Run *run, GError **error)
+attempt_wait(Attempt *attempt, Caller *caller)
 {
-    gboolean needs_look = FALSE;
+    gint64 step_usec = g_get_monotonic_time();
+    gint steps_count = 0;
+    gboolean has_ended = FALSE;
 
-    run->looks_again = FALSE;
-    if (!look_at_domains(run, error)) {
+    g_mutex_lock(&attempt->mutex);
+    while (!attempt->has_ended && !g_cancellable_is_cancelled(caller->cancellable)) {
+        gint64 now_usec = g_get_monotonic_time();
+        gint now_count = g_atomic_int_get(&attempt->look.steps_count);
+
+        if (now_count != steps_count) {
+            steps_count = now_count;
+            step_usec = now_usec;
+        } else if (now_usec - step_usec >= (gint64)caller->patience_msec * 1000) {
+            break;
+        }
+        g_cond_wait_until(&attempt->ended, &attempt->mutex, now_usec + POLL_USEC);
+        tell_progress(attempt, caller);
+    }
+    has_ended = attempt->has_ended;
+    if (!has_ended) {
+        g_atomic_int_inc(&hanging_count);
+        g_cancellable_cancel(attempt->look.cancellable);
+    }
+    g_mutex_unlock(&attempt->mutex);
+    tell_progress(attempt, caller);
+    return has_ended;
+}
+
+/* Notes who kept that look waiting.  FALSE when another one would not do better. */
+static gboolean
+pass_over(const Attempt *attempt, GHashTable *passed_pids, guint patience_msec, GError **error)
+{
+    gint64 pid = g_atomic_int_get(&attempt->look.at_pid);
+    g_autofree char *comm = pid != 0 ? mf_proc_read_comm(attempt->look.root, pid) : NULL;
+    g_autofree char *text =
+        g_strdup_printf("process %" G_GINT64_FORMAT
+                        " (%s) keeps those waiting who look at its memory, for %u s now",
+                        pid, comm ? comm : "not known", patience_msec / 1000);
+
+    if (pid == 0 || g_hash_table_size(passed_pids) >= PASSED_MAX ||
+        !g_hash_table_add(passed_pids, g_memdup2(&pid, sizeof(pid)))) {
+        g_set_error(error, MF_ERROR, MF_ERROR_TIMEOUT, "%s; end it, or audit later", text);
         return FALSE;
     }
-    ask_for_mappings(run);
-    needs_look = mf_audit_list_suspects(run->audit);
-    run->looks_again = TRUE;
-    for (guint i = 0; needs_look && i < LOOKS_MAX; i++) {
-        mf_audit_begin_look(run->audit);
-        if (!look_at_domains(run, error) || !look_at_others(run, error)) {
-            return FALSE;
-        }
-        settle_suspects(run);
-        needs_look = mf_audit_get_n_suspects(run->audit) > 0;
-    }
-    mf_audit_end_looks(run->audit);
+    g_warning("audit: %s; it is passed over", text);
     return TRUE;
-}
-
-static gint
-compare(gconstpointer a, gconstpointer b, gpointer data)
-{
-    const MfDomain *one = *(MfDomain *const *)a;
-    const MfDomain *two = *(MfDomain *const *)b;
-    const Run *run = data;
-    int order = g_strcmp0(mf_config_group_of(run->config, one->policy),
-                          mf_config_group_of(run->config, two->policy));
-
-    return order != 0 ? order : g_strcmp0(one->name, two->name);
-}
-
-/* Its process, its groups, and what ksmd's counter says of its zero pages. */
-static void
-find_domain(Run *run, MfDomain *domain, MfAuditDomain *entry)
-{
-    gboolean had_pid = domain->pid != 0;
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GError) unread = NULL;
-
-    if (!mf_proc_find_pid(run->root, domain->name, domain->uuid, &domain->pid, &error)) {
-        /* One that was there has ended. */
-        if (!had_pid || !mf_error_is_gone(error)) {
-            fail_domain(entry, NOT_LOOKED_AT, error->message);
-        }
-        return;
-    }
-    domain->zero_bytes = MF_U64_ABSENT;
-    if (!mf_proc_read_ksm_stat(run->root, run->report->page_size_bytes, domain, &unread) &&
-        mf_error_is_gone(unread)) {
-        return;
-    }
-    entry->pid = domain->pid;
-    entry->ksm_group_number = mf_proc_read_ksm_group(run->root, domain);
-    if (domain->is_unread) {
-        fail_domain(entry, "its group is not known", "what its XML asks for could not be read");
-    }
-    if (domain->zero_bytes.known) {
-        entry->zero_pages = MF_U64(domain->zero_bytes.value / run->report->page_size_bytes);
-    }
-}
-
-/* Judged ones first: what only the others have is not asked about. */
-static void
-add_domains(Run *run, GPtrArray *domains, GHashTable *judged)
-{
-    for (guint pass = 0; pass < 2; pass++) {
-        for (guint i = 0; i < domains->len; i++) {
-            MfDomain *domain = domains->pdata[i];
-            gboolean is_judged = !judged || g_hash_table_contains(judged, domain->uuid);
-            const char *group = mf_config_group_of(run->config, domain->policy);
-            MfAuditDomain *entry = NULL;
-
-            if (is_judged != (pass == 0)) {
-                continue;
-            }
-            entry = g_new0(MfAuditDomain, 1);
-            entry->uuid = g_strdup(domain->uuid);
-            entry->name = g_strdup(domain->name);
-            entry->group = g_strdup(group);
-            entry->is_judged = is_judged;
-            find_domain(run, domain, entry);
-            mf_audit_add_party(run->audit, g_str_equal(group, MF_GROUP_ISOLATED) ? NULL : group,
-                               entry->ksm_group_number, is_judged);
-            g_ptr_array_add(run->domains, domain);
-            g_ptr_array_add(run->report->domains, entry);
-        }
-    }
-}
-
-/* ksmd's zero pages where the configuration forbids them.  They do not show in page tables: where
- * the kernel may place them and does not count them (stock ones before 6.6), nothing is proven. */
-static void
-judge_zero_pages(Run *run, MfAuditDomain *entry)
-{
-    if (!entry->is_judged || run->config->use_zero_pages != MF_SETTING_OFF ||
-        g_str_equal(entry->group, MF_GROUP_SHARED)) {
-        return;
-    }
-    if (entry->zero_pages.known) {
-        run->report->zero_violation_pages += entry->zero_pages.value;
-    } else if (entry->pid != 0 && mf_root_exists(run->root, USE_ZERO_PAGES_KNOB)) {
-        fail_domain(entry, "its merged pages of zeroes are not known",
-                    "the kernel does not count them in its ksm_stat, or it can't be read");
-    }
-}
-
-static void
-conclude(Run *run)
-{
-    MfAuditReport *report = run->report;
-
-    report->counts = mf_audit_get_counts(run->audit);
-    for (guint i = 0; i < report->domains->len; i++) {
-        MfAuditDomain *entry = report->domains->pdata[i];
-
-        entry->violation_pages = mf_audit_get_violations_of(run->audit, i);
-        judge_zero_pages(run, entry);
-        report->failed_count += entry->trouble ? 1 : 0;
-    }
-    report->pairs = g_array_copy((GArray *)mf_audit_get_pairs(run->audit));
-    report->verdict = mf_audit_judge(&report->counts, report->zero_violation_pages,
-                                     report->failed_count + (report->knows_all ? 0 : 1));
 }
 
 MfAuditReport *
 mf_audit_run(MfRoot *root, const MfConfig *config, GPtrArray *domains, GHashTable *judged,
-             gboolean knows_all, MfAuditProgress progress, gpointer user_data,
+             gboolean knows_all, guint patience_msec, MfAuditProgress progress, gpointer user_data,
              GCancellable *cancellable, GError **error)
 {
-    g_autoptr(MfPagewalk) walk = mf_pagewalk_new(root, error);
-    g_autoptr(MfAuditReport) report = g_new0(MfAuditReport, 1);
-    g_autoptr(MfAudit) audit = mf_audit_new(MF_AUDIT_KEYS_MAX_COUNT, MF_AUDIT_PAIRS_MAX_COUNT);
-    g_autoptr(GPtrArray) in_order = g_ptr_array_new();
-    g_autoptr(GHashTable) others = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     gint64 begun_usec = g_get_monotonic_time();
-    Run run = {.root = root,
-               .config = config,
-               .domains = in_order,
-               .report = report,
-               .audit = audit,
-               .walk = walk,
-               .other_parties = others,
-               .cancellable = cancellable,
-               .progress = progress,
-               .user_data = user_data};
+    g_autoptr(GHashTable) passed_pids =
+        g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    g_autoptr(MfConfig) own_config = mf_config_copy(config);
+    Caller caller = {patience_msec, progress, user_data, cancellable, 0};
+    const MfAuditLook like = {.root = root,
+                              .config = own_config,
+                              .domains = domains,
+                              .judged = judged,
+                              .passed_pids = passed_pids,
+                              .knows_all = knows_all};
 
-    report->knows_all = knows_all;
-    report->page_size_bytes = (guint64)sysconf(_SC_PAGESIZE);
-    report->domains = g_ptr_array_new_with_free_func(domain_free);
-    report->others = g_ptr_array_new_with_free_func(other_free);
-    report->pairs = g_array_new(FALSE, FALSE, sizeof(MfAuditPair));
-    if (!walk) {
-        return NULL;
-    }
-    g_ptr_array_sort_with_data(domains, compare, &run);
-    add_domains(&run, domains, judged);
-    while (mf_audit_next_window(audit)) {
-        if (!audit_window(&run, error)) {
+    while (!g_cancellable_set_error_if_cancelled(cancellable, error)) {
+        if (g_atomic_int_get(&hanging_count) >= HANGING_MAX) {
+            g_set_error(error, MF_ERROR, MF_ERROR_BUSY,
+                        "%d earlier looks still wait for processes that the log names; end these",
+                        HANGING_MAX);
+            return NULL;
+        }
+        g_autoptr(Attempt) attempt = attempt_begin(&like);
+        if (attempt_wait(attempt, &caller)) {
+            if (!attempt->report) {
+                g_propagate_error(error, g_steal_pointer(&attempt->error));
+                return NULL;
+            }
+            attempt->report->took_usec = g_get_monotonic_time() - begun_usec;
+            return g_steal_pointer(&attempt->report);
+        }
+        if (!g_cancellable_is_cancelled(cancellable) &&
+            !pass_over(attempt, passed_pids, patience_msec, error)) {
             return NULL;
         }
     }
-    g_clear_pointer(&report->pairs, g_array_unref);
-    conclude(&run);
-    report->took_usec = g_get_monotonic_time() - begun_usec;
-    return g_steal_pointer(&report);
+    return NULL;
 }

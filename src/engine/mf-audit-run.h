@@ -7,6 +7,10 @@
  * domain may share with domains of the group "shared" where that is the default for everybody, and
  * with nobody else.  Other processes are looked at only when some page is mapped by more than the
  * domains that were.
+ *
+ * Any process can have those wait who read of its memory, for as long as it likes (by holding its
+ * memory lock: a munmap of a file whose FUSE server hangs).  Nobody waits for it for long here: it
+ * is passed over, and told.
  */
 #pragma once
 
@@ -17,7 +21,7 @@
 #include "../core/mf-plan.h"
 #include "../io/mf-root.h"
 
-/* done_permyriad of the first look; called in the thread of the run. */
+/* done_permyriad of the first look; called in the thread of who runs the audit. */
 typedef void (*MfAuditProgress)(guint done_permyriad, gpointer user_data);
 
 typedef struct {
@@ -56,13 +60,15 @@ typedef struct {
 
 /* Audits domains (of MfDomain, with pid and policy); those whose UUID is in judged (NULL: all) are
  * the ones that are asked about, and the others are looked at for what they share with these.
- * knows_all: domains are all that run; else nothing is proven.  Sorts domains.  Blocks for as long
- * as the page tables take.  A domain that can't be looked at is in the report with the reason, and
- * then nothing is proven.  Errors: UNSUPPORTED or DENIED when the kernel's tables can't be read at
- * all, and G_IO_ERROR_CANCELLED. */
+ * knows_all: domains are all that run; else nothing is proven.  Blocks for as long as the page
+ * tables take, and for a process that keeps it waiting no more than patience_msec.  A domain that
+ * can't be looked at is in the report with the reason, and then nothing is proven.  Errors:
+ * UNSUPPORTED or DENIED when the kernel's tables can't be read at all, TIMEOUT when too many keep
+ * it waiting, BUSY when too many still keep earlier ones, and G_IO_ERROR_CANCELLED. */
 MfAuditReport *mf_audit_run(MfRoot *root, const MfConfig *config, GPtrArray *domains,
-                            GHashTable *judged, gboolean knows_all, MfAuditProgress progress,
-                            gpointer user_data, GCancellable *cancellable, GError **error);
+                            GHashTable *judged, gboolean knows_all, guint patience_msec,
+                            MfAuditProgress progress, gpointer user_data, GCancellable *cancellable,
+                            GError **error);
 void mf_audit_report_free(MfAuditReport *report);
 
 /* The domain that is party, or NULL for another process. */

@@ -5,6 +5,9 @@
 /* A host that an audit of takes longer is one where ksmd has much to do. */
 #define HOLD_USEC (60 * G_USEC_PER_SEC)
 
+/* The kernel looks through a process of a terabyte in half of it. */
+#define PATIENCE_MSEC 20000
+
 typedef struct {
     MfSurvey survey;
     GPtrArray *domains; /* all of them */
@@ -31,7 +34,7 @@ job_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data, GCancellab
     g_autoptr(GError) error = NULL;
     MfAuditReport *report =
         mf_audit_run(survey->host, survey->config, job->domains, job->judged, job->knows_all,
-                     mf_survey_note_progress, survey, cancellable, &error);
+                     PATIENCE_MSEC, mf_survey_note_progress, survey, cancellable, &error);
 
     if (report) {
         g_task_return_pointer(task, report, (GDestroyNotify)mf_audit_report_free);

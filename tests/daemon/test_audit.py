@@ -28,6 +28,7 @@ MEMFOLD = sys.argv.pop(1)
 MERGING = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="on" group="shared"/>'
 UUID = "11111111-1111-4111-8111-111111111111"
 PID = 4711
+STRANGER = 4800
 START = 0x10000000
 PAGE = os.sysconf("SC_PAGESIZE")
 SMALL_BYTES, LARGE_BYTES = 1 << 20, 32 << 40  # the latter takes tens of seconds
@@ -177,6 +178,55 @@ def before_libvirt_has_told_of_all_domains_nothing_is_proven(scene):
                 sign.unlink()
             wait.until("the list to come", lambda: "vm1" in early.describe()[2], 20)
             wait.until("a proof after it", lambda: run(early)[0] == 0, 20)
+
+
+def map_a_page_that_somebody_shares(host):
+    """One page of the domain's is merged, and mapped twice: the other processes are asked."""
+    frame, merged = 7, 1 << 21
+    with open(host.path(f"proc/{PID}/pagemap"), "r+b") as file:
+        file.seek(START // PAGE * 8)
+        file.write((1 << 63 | frame).to_bytes(8, "little"))
+    for table, word in (("kpageflags", merged), ("kpagecount", 2)):
+        with open(host.path(f"proc/{table}"), "wb") as file:
+            file.write(bytes(8 * frame) + word.to_bytes(8, "little"))
+
+
+@tap.test
+def who_keeps_it_waiting_is_passed_over(scene):
+    """A process holds its memory lock for as long as it likes, and reading of its memory waits."""
+    daemon, host = scene
+    folder = f"{daemon.folder}/patient"
+    os.mkdir(folder)
+    sign = pathlib.Path(folder, "slow")
+    host.add_process(STRANGER, "chrome", ("chrome",))
+    host.write(f"proc/{STRANGER}/smaps", "")
+    host.write(f"proc/{STRANGER}/pagemap", "")
+    with bus.private() as environment:
+        slow = {**environment, **memfoldd.preload("slow-file"), "SLOW_FILE": str(sign)}
+        with memfoldd.Memfoldd(slow, folder, host.root, daemon.uri) as patient:
+            patient.start()
+            patient.environment = environment  # of what is run beside it
+            wait.until("a proof", lambda: run(patient)[0] == 0, 20)
+            try:
+                sign.write_text(f"proc/{PID}/maps", encoding="ascii")
+                code, out, _ = run(patient)
+                tap.check(code == 1 and "keeps waiting" in " ".join(out.split()), f"exit code {code}: {out}")
+                with begin(patient, stderr=subprocess.DEVNULL) as left:
+                    patient.wait_log("looks at the page tables", patient.logged("looks at the page tables") + 1)
+                    left.kill()
+                sign.write_text(f"proc/{STRANGER}/smaps", encoding="ascii")
+                begun = time.monotonic()
+                wait.until("a proof after who waited has left", lambda: run(patient)[0] == 0, 20)
+                tap.check(time.monotonic() - begun < 10, "the next one waited, too")
+                map_a_page_that_somebody_shares(host)
+                code, out, _ = run(patient)
+                tap.check(code == 1 and "not proven" in out, f"exit code {code}: {out}")
+                patient.wait_log(rf"process {STRANGER} \(chrome\) keeps those waiting")
+            finally:
+                sign.unlink()
+                for table in ("kpageflags", "kpagecount"):
+                    host.write(f"proc/{table}", "")
+                map_bytes(host, SMALL_BYTES)
 
 
 @tap.test

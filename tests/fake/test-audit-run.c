@@ -9,14 +9,15 @@
 #include "../unit/mf-test.h"
 #include "fakeroot.h"
 
-#define UUID_A       "a1111111-1111-4111-8111-111111111111"
-#define UUID_B       "b1111111-1111-4111-8111-111111111111"
-#define PID_A        4711
-#define PID_B        4712
-#define PID_STRANGER 4713
-#define PAGES        16
-#define FRAMES       64
-#define FIRST_PAGE   G_GUINT64_CONSTANT(0x100)
+#define UUID_A        "a1111111-1111-4111-8111-111111111111"
+#define UUID_B        "b1111111-1111-4111-8111-111111111111"
+#define PID_A         4711
+#define PID_B         4712
+#define PID_STRANGER  4713
+#define PAGES         16
+#define FRAMES        64
+#define PATIENCE_MSEC 60000
+#define FIRST_PAGE    G_GUINT64_CONSTANT(0x100)
 
 #define BIT(n)    (G_GUINT64_CONSTANT(1) << (n))
 #define PRESENT   BIT(63)
@@ -91,6 +92,7 @@ add_domain(Scene *scene, const char *name, const char *uuid, gint64 pid, const c
     MfDomain *domain = mf_domain_new(uuid, name);
 
     fake_root_add_domain(scene->fake, &fake);
+    domain->pid = pid;
     domain->policy->group = g_strdup(group);
     g_ptr_array_add(scene->domains, domain);
 }
@@ -137,8 +139,9 @@ audit(Scene *scene, GHashTable *judged, gboolean knows_all)
 {
     g_autoptr(GError) error = NULL;
     scene->done_permyriad = 0;
-    MfAuditReport *report = mf_audit_run(scene->root, scene->config, scene->domains, judged,
-                                         knows_all, on_progress, scene, NULL, &error);
+    MfAuditReport *report =
+        mf_audit_run(scene->root, scene->config, scene->domains, judged, knows_all, PATIENCE_MSEC,
+                     on_progress, scene, NULL, &error);
 
     g_assert_no_error(error);
     return report;
@@ -280,8 +283,8 @@ test_what_can_not_be_looked_at(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpint(lost->verdict, ==, MF_AUDIT_NOT_PROVEN);
 
     fake_root_remove_file(scene->fake, "proc/kpagecount");
-    g_assert_null(mf_audit_run(scene->root, scene->config, scene->domains, NULL, TRUE, on_progress,
-                               scene, NULL, &error));
+    g_assert_null(mf_audit_run(scene->root, scene->config, scene->domains, NULL, TRUE,
+                               PATIENCE_MSEC, on_progress, scene, NULL, &error));
     mf_assert_error(error, MF_ERROR_UNSUPPORTED, "/proc/kpagecount");
 }
 
@@ -411,8 +414,8 @@ test_cancel(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_autoptr(GError) error = NULL;
 
     g_cancellable_cancel(cancellable);
-    g_assert_null(mf_audit_run(scene->root, scene->config, scene->domains, NULL, TRUE, on_progress,
-                               scene, cancellable, &error));
+    g_assert_null(mf_audit_run(scene->root, scene->config, scene->domains, NULL, TRUE,
+                               PATIENCE_MSEC, on_progress, scene, cancellable, &error));
     g_assert_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
 }
 
