@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mf-others.h"
 
+#include <pthread.h>
+#include <time.h>
+
 #include "../core/mf-account.h"
 #include "../core/mf-error.h"
 #include "../core/mf-parse.h"
@@ -8,7 +11,12 @@
 #include "mf-proc.h"
 #include "mf-workers.h"
 
-#define WAIT_SEC       2
+/* It is waited for while it works, which takes CPU time; a walk of a terabyte's page tables takes
+ * ten seconds. */
+#define IDLE_SEC       2
+#define WAIT_SEC       60
+#define POLL_USEC      (G_USEC_PER_SEC / 10)
+#define WORK_USEC      (IDLE_SEC * G_USEC_PER_SEC / 10)
 #define KSM_STAT_BYTES 4096
 #define SMAPS_BYTES    (16 * 1024 * 1024)
 
@@ -21,8 +29,10 @@ typedef struct {
 
     GMutex mutex; /* for what follows */
     GCond ended;
+    gboolean has_begun;
     gboolean has_ended;
-    gint64 at_pid; /* who is being read */
+    clockid_t cpu_clock; /* the worker's, while it runs */
+    gint64 at_pid;       /* who is being read */
 
     /* The worker's until it has ended. */
     guint64 sum_bytes;
@@ -128,6 +138,9 @@ look_run(gpointer data)
 {
     Look *look = data;
 
+    g_mutex_lock(&look->mutex);
+    look->has_begun = pthread_getcpuclockid(pthread_self(), &look->cpu_clock) == 0;
+    g_mutex_unlock(&look->mutex);
     for (guint i = 0; i < look->pids->len && look->error == NULL; i++) {
         gint64 pid = g_array_index(look->pids, gint64, i);
         g_autoptr(GError) cause = NULL;
@@ -188,20 +201,45 @@ look_begin(MfRoot *root, GHashTable *skip_pids, guint64 page_size_bytes, GError 
     return look;
 }
 
-/* Waits until then for the look's end; FALSE when it has not come, and at_pid is who is in the way.
- */
-static gboolean
-look_wait(Look *look, gint64 until_usec, gint64 *ret_at_pid)
+/* The worker's CPU time; with the mutex, and while it has not ended. */
+static gint64
+cpu_usec(const Look *look)
 {
-    gboolean in_time = TRUE;
+    struct timespec used = {0};
+
+    if (!look->has_begun || clock_gettime(look->cpu_clock, &used) != 0) {
+        return 0;
+    }
+    return (gint64)used.tv_sec * G_USEC_PER_SEC + used.tv_nsec / 1000;
+}
+
+/* Waits for the look's end while it works, or has been idle for less than idle_usec; FALSE: it has
+ * not come, ret_at_pid is who is in the way, and ret_lost_usec for how long nothing was done. */
+static gboolean
+look_wait(Look *look, gint64 idle_usec, gint64 *ret_at_pid, gint64 *ret_lost_usec)
+{
+    gint64 begun_usec = g_get_monotonic_time();
+    gint64 now_usec = begun_usec;
+    gint64 worked_usec = begun_usec; /* when it did last */
+    gint64 seen_usec = 0;
+    gint64 work_usec = 0;
     gboolean has_ended = FALSE;
 
     g_mutex_lock(&look->mutex);
-    while (!look->has_ended && in_time) {
-        in_time = g_cond_wait_until(&look->ended, &look->mutex, until_usec);
+    while (!look->has_ended && now_usec - worked_usec < idle_usec &&
+           now_usec - begun_usec < WAIT_SEC * G_USEC_PER_SEC) {
+        g_cond_wait_until(&look->ended, &look->mutex, now_usec + POLL_USEC);
+        now_usec = g_get_monotonic_time();
+        gint64 used_usec = look->has_ended ? seen_usec : cpu_usec(look);
+        if (seen_usec == 0 || used_usec - seen_usec >= WORK_USEC) {
+            work_usec += seen_usec == 0 ? 0 : used_usec - seen_usec;
+            seen_usec = used_usec;
+            worked_usec = now_usec;
+        }
     }
     has_ended = look->has_ended;
     *ret_at_pid = look->at_pid;
+    *ret_lost_usec = MAX(0, now_usec - begun_usec - work_usec);
     g_mutex_unlock(&look->mutex);
     return has_ended;
 }
@@ -226,15 +264,15 @@ mf_others_read(MfOthers *others, MfRoot *root, GHashTable *skip_pids, MfHost *ho
                GError **ret_bound, GError **error)
 {
     Look *look = g_steal_pointer(&others->late);
-    gint64 now_usec = g_get_monotonic_time();
-    gint64 until_usec = now_usec + WAIT_SEC * G_USEC_PER_SEC;
+    gint64 idle_usec = IDLE_SEC * G_USEC_PER_SEC;
+    gint64 lost_usec = 0;
     gint64 at_pid = 0;
     gboolean read = FALSE;
 
     host->other_saved_bytes = MF_U64_ABSENT;
     others->lost_usec = 0;
-    if (look != NULL && !look_wait(look, now_usec, &at_pid)) {
-        until_usec = now_usec;
+    if (look != NULL && !look_wait(look, 0, &at_pid, &lost_usec)) {
+        idle_usec = 0;
     } else {
         g_clear_pointer(&look, look_unref);
         look = look_begin(root, skip_pids, host->page_size_bytes, error);
@@ -242,7 +280,7 @@ mf_others_read(MfOthers *others, MfRoot *root, GHashTable *skip_pids, MfHost *ho
     if (look == NULL) {
         return FALSE;
     }
-    if (look_wait(look, until_usec, &at_pid)) {
+    if (look_wait(look, idle_usec, &at_pid, &lost_usec)) {
         read = look_take(look, host, ret_bound, error);
         look_unref(look);
         return read;
@@ -251,9 +289,9 @@ mf_others_read(MfOthers *others, MfRoot *root, GHashTable *skip_pids, MfHost *ho
     g_set_error(error, MF_ERROR, MF_ERROR_TIMEOUT,
                 "not read within %d s: process %" G_GINT64_FORMAT
                 " (%s) is in the way, or there are too many; what they save is not known",
-                WAIT_SEC, at_pid, comm);
+                IDLE_SEC, at_pid, comm);
     others->late = look;
-    others->lost_usec = g_get_monotonic_time() - now_usec;
+    others->lost_usec = lost_usec;
     return FALSE;
 }
 

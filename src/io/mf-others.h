@@ -21,12 +21,12 @@ void mf_others_free(MfOthers *others);
 
 /* Sum of what processes other than those of skip_pids (gint64 keys via g_int64_hash) save by
  * merging, into host->other_saved_bytes; absent, and FALSE with error, when any that merges can't
- * be read.  TIMEOUT when reading takes longer than two seconds, and at once, without another
- * worker, for as long as an earlier one reads.
+ * be read.  TIMEOUT when one keeps the reading waiting for two seconds, or all take a minute, and
+ * at once, without another worker, for as long as an earlier one reads.
  *
  * One whose smaps is longer than 16 MiB (the kernel allows that to anybody) counts with all that it
  * has merged, which is at most twice what it saves; then ret_bound, where not NULL, is an error
- * that tells of it.  Blocks, for two seconds at most. */
+ * that tells of it.  Blocks, for two seconds in which nothing is done, or a minute. */
 gboolean mf_others_read(MfOthers *others, MfRoot *root, GHashTable *skip_pids, MfHost *host,
                         GError **ret_bound, GError **error);
 

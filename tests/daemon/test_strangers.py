@@ -46,6 +46,10 @@ class Scene:
         begun = time.monotonic()
         wait.until("another round", lambda: self.daemon.domain("vm1")["age_msec"] < (time.monotonic() - begun) * 1000, 60)
 
+    def accounted_sec(self):
+        """When the domain was accounted last."""
+        return time.monotonic() - self.daemon.domain("vm1")["age_msec"] / 1000
+
     def ticks_go_on(self):
         """A knob is written that is wanted."""
         want = "21" if self.host.get("sleep_millisecs") == "20" else "20"
@@ -58,6 +62,12 @@ class Scene:
         tap.equal(self.daemon.stop(), 0, "exit status")
         tap.check(time.monotonic() - begun < STOP_SEC, f"the stop took {time.monotonic() - begun:.1f} s")
         tap.equal(self.host.knobs(), {k: str(fakehost.KSM[k]) for k in fakehost.KNOBS}, "knobs")
+
+
+def cpu_sec(pid):
+    """The CPU time that a process has taken."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -104,6 +114,23 @@ def who_can_not_be_read_is_not_waited_for():
             wait.until("what others save to be known", lambda: "other_saved_bytes" in scene.figures(), 20)
         scene.slow(f"proc/{STRANGER}/ksm_stat")
         wait.until("what others save to be absent", lambda: "other_saved_bytes" not in scene.figures(), 20)
+        scene.stop()
+
+
+@tap.test
+def who_takes_the_kernel_long_is_waited_for():
+    """Large ones: the worker works, where it hangs with others."""
+    with surroundings() as scene:
+        told = scene.daemon.logged("not read within")
+        before_sec = cpu_sec(scene.daemon.process.pid)
+        accounted_sec = scene.accounted_sec()
+        scene.slow(f"!proc/{STRANGER}/smaps")
+        wait.until("a worker to work", lambda: cpu_sec(scene.daemon.process.pid) - before_sec > 3, 60)
+        scene.fast()
+        # No round is due for 20 times what this one took.
+        wait.until("the round to end", lambda: scene.accounted_sec() > accounted_sec + 0.2, 20)
+        tap.equal(scene.daemon.logged("not read within"), told, "how often one is told to be in the way")
+        tap.equal(scene.figures().get("other_saved_bytes"), 200 * 1024, "what others save")
         scene.stop()
 
 
