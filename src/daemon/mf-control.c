@@ -245,7 +245,12 @@ export_domains(MfControl *control)
     for (guint i = 0; i < domains->len; i++) {
         const MfDomain *domain = domains->pdata[i];
 
-        if (!g_hash_table_contains(control->domains, domain->uuid)) {
+        MfBusDomain *skeleton = g_hash_table_lookup(control->domains, domain->uuid);
+
+        /* One that was away may have another name now.  The property is not set where it is
+         * exported: the whole bus would be told. */
+        if (!skeleton || g_strcmp0(mf_bus_domain_get_name(skeleton), domain->name) != 0) {
+            g_hash_table_remove(control->domains, domain->uuid);
             export_domain(control, domain);
         }
     }

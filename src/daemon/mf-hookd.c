@@ -9,6 +9,7 @@
 
 #include "../core/mf-error.h"
 #include "../core/mf-names.h"
+#include "../core/mf-text.h"
 #include "mf-hook-message.h"
 
 #define CONNECTIONS_MAX 64
@@ -115,17 +116,18 @@ on_written(GObject *source, GAsyncResult *result, gpointer data)
     client_end(client);
 }
 
-/* The texts are ours, on one line: what JSON would have to escape of them, C escapes alike.  Free
- * with g_free(). */
+/* Of a text that prints, on one line, C escapes what JSON would have to, and alike.  Free with
+ * g_free(). */
 static char *
 escape(const char *text)
 {
     char beyond_ascii[129] = {0}; /* stays as it is: a domain's name may be in any language */
+    g_autofree char *printable = mf_text_printable(text, strlen(text));
 
     for (guint i = 0; i < sizeof beyond_ascii - 1; i++) {
         beyond_ascii[i] = (char)(0x80 + i);
     }
-    return g_strescape(text, beyond_ascii);
+    return g_strescape(printable, beyond_ascii);
 }
 
 /* member "error" or "refused" with its text; both NULL: all is well.  The first answer counts. */

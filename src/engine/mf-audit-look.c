@@ -188,7 +188,8 @@ is_domains_pid(const Run *run, gint64 pid)
 static gboolean
 look_at_others(Run *run, GError **error)
 {
-    g_auto(GStrv) names = mf_root_list(run->look->root, "proc", NULL);
+    g_auto(GStrv) names =
+        run->look->skips_others ? NULL : mf_root_list(run->look->root, "proc", NULL);
 
     for (guint i = 0; names && names[i]; i++) {
         g_autoptr(GError) cause = NULL;
@@ -218,6 +219,20 @@ place_of(const Run *run, guint party, guint64 address_bytes)
     return (MfPagePlace){domain ? domain->pid : other->pid, address_bytes};
 }
 
+static gboolean
+has_key(const Run *run, guint slot, MfPagePlace place, guint64 key)
+{
+    turn_to(run, place.pid);
+    return mf_pagewalk_has_key(run->walk, slot, place, key);
+}
+
+/* At one moment: the one is looked at before the other, and after it. */
+static gboolean
+is_shared_now(const Run *run, MfPagePlace one, MfPagePlace other, guint64 key)
+{
+    return has_key(run, 0, one, key) && has_key(run, 1, other, key) && has_key(run, 0, one, key);
+}
+
 static void
 settle_suspects(Run *run)
 {
@@ -228,9 +243,7 @@ settle_suspects(Run *run)
             MfPagePlace one = place_of(run, suspect->first_party, suspect->first_address_bytes);
             MfPagePlace other = place_of(run, suspect->other_party, suspect->other_address_bytes);
 
-            turn_to(run, other.pid);
-            mf_audit_settle(run->audit, i - 1,
-                            mf_pagewalk_is_shared(run->walk, one, other, suspect->key),
+            mf_audit_settle(run->audit, i - 1, is_shared_now(run, one, other, suspect->key),
                             MF_U64_ABSENT);
         } else if ((suspect->key & MF_AUDIT_KEY_SWAP) != 0) {
             mf_audit_settle(run->audit, i - 1, FALSE, MF_U64_ABSENT);

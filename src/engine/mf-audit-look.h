@@ -12,6 +12,7 @@ typedef struct {
     GPtrArray *domains;      /* of MfDomain; sorted by the look */
     GHashTable *judged;      /* set of UUIDs; NULL: all */
     GHashTable *passed_pids; /* set of gint64: processes that are not to be read */
+    gboolean skips_others;   /* processes that are no domains are not read at all */
     gboolean knows_all;
     GCancellable *cancellable;
 

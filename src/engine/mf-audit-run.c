@@ -10,9 +10,10 @@
 
 #define POLL_USEC (100 * 1000)
 
-/* Processes that one audit passes over, and looks of all audits that hang: each has a thread. */
-#define PASSED_MAX  8
-#define HANGING_MAX 16
+/* Looks of all audits that hang: each has a thread and a table.  And processes that are no domains,
+ * of those that are passed over: any user can have more of them. */
+#define HANGING_MAX       8
+#define PASSED_OTHERS_MAX 2
 
 /* A look, of its worker and of who waits for it. */
 typedef struct {
@@ -24,6 +25,8 @@ typedef struct {
     gboolean has_ended;
     MfAuditReport *report; /* or NULL, with error */
     GError *error;
+
+    gint64 hangs_at_pid; /* for hanging_mutex; 0: it need not hang, its caller has left */
 } Attempt;
 
 /* Who waits. */
@@ -35,8 +38,36 @@ typedef struct {
     gint told_permyriad; /* a look that begins anew is not told before it is further */
 } Caller;
 
-/* Nobody waits for them any more. */
-static gint hanging_count;
+/* Those that have not ended, and that nobody waits for any more. */
+static GMutex hanging_mutex;
+static GPtrArray *hanging; /* of Attempt; or NULL */
+
+static guint
+count_hanging(void)
+{
+    guint count = 0;
+
+    g_mutex_lock(&hanging_mutex);
+    count = hanging ? hanging->len : 0;
+    g_mutex_unlock(&hanging_mutex);
+    return count;
+}
+
+/* Their processes need not be waited for once more. */
+static void
+add_hanging_pids(GHashTable *pids)
+{
+    g_mutex_lock(&hanging_mutex);
+    for (guint i = 0; hanging && i < hanging->len; i++) {
+        const Attempt *attempt = hanging->pdata[i];
+
+        if (attempt->hangs_at_pid != 0) {
+            g_hash_table_add(pids,
+                             g_memdup2(&attempt->hangs_at_pid, sizeof(attempt->hangs_at_pid)));
+        }
+    }
+    g_mutex_unlock(&hanging_mutex);
+}
 
 void
 mf_audit_report_free(MfAuditReport *report)
@@ -99,10 +130,11 @@ attempt_run(gpointer data)
     attempt->report = report;
     attempt->error = g_steal_pointer(&error);
     attempt->has_ended = TRUE;
-    /* It was left to itself. */
-    if (g_cancellable_is_cancelled(attempt->look.cancellable)) {
-        g_atomic_int_add(&hanging_count, -1);
+    g_mutex_lock(&hanging_mutex);
+    if (hanging) {
+        g_ptr_array_remove_fast(hanging, attempt);
     }
+    g_mutex_unlock(&hanging_mutex);
     g_cond_signal(&attempt->ended);
     g_mutex_unlock(&attempt->mutex);
     attempt_unref(attempt);
@@ -124,6 +156,7 @@ attempt_begin(const MfAuditLook *like)
                           .judged = like->judged ? g_hash_table_ref(like->judged) : NULL,
                           .passed_pids =
                               g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL),
+                          .skips_others = like->skips_others,
                           .knows_all = like->knows_all,
                           .cancellable = g_cancellable_new()};
     for (guint i = 0; i < like->domains->len; i++) {
@@ -151,8 +184,21 @@ tell_progress(const Attempt *attempt, Caller *caller)
     }
 }
 
-/* Waits for its end, the caller's wish, or for its patience without a step; FALSE: it goes on by
- * itself, and will end at its next step. */
+/* Lets it end by itself, at its next step. */
+static void
+leave(Attempt *attempt, gint64 hangs_at_pid)
+{
+    g_mutex_lock(&hanging_mutex);
+    if (!hanging) {
+        hanging = g_ptr_array_new();
+    }
+    attempt->hangs_at_pid = hangs_at_pid;
+    g_ptr_array_add(hanging, attempt);
+    g_mutex_unlock(&hanging_mutex);
+    g_cancellable_cancel(attempt->look.cancellable);
+}
+
+/* Waits for its end, the caller's wish, or for its patience without a step; FALSE: it is left. */
 static gboolean
 attempt_wait(Attempt *attempt, Caller *caller)
 {
@@ -176,27 +222,53 @@ attempt_wait(Attempt *attempt, Caller *caller)
     }
     has_ended = attempt->has_ended;
     if (!has_ended) {
-        g_atomic_int_inc(&hanging_count);
-        g_cancellable_cancel(attempt->look.cancellable);
+        leave(attempt, g_cancellable_is_cancelled(caller->cancellable)
+                           ? 0
+                           : g_atomic_int_get(&attempt->look.at_pid));
     }
     g_mutex_unlock(&attempt->mutex);
     tell_progress(attempt, caller);
     return has_ended;
 }
 
+static gboolean
+is_domains_pid(const GPtrArray *domains, gint64 pid)
+{
+    for (guint i = 0; i < domains->len; i++) {
+        if (((const MfDomain *)domains->pdata[i])->pid == pid) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+/* Whether so many others are passed over that none is read any more. */
+static gboolean
+passes_all_others(const MfAuditLook *like)
+{
+    GHashTableIter iter;
+    gpointer pid;
+    guint others_count = 0;
+
+    g_hash_table_iter_init(&iter, like->passed_pids);
+    while (g_hash_table_iter_next(&iter, &pid, NULL)) {
+        others_count += is_domains_pid(like->domains, *(gint64 *)pid) ? 0 : 1;
+    }
+    return others_count >= PASSED_OTHERS_MAX;
+}
+
 /* Notes who kept that look waiting.  FALSE when another one would not do better. */
 static gboolean
 pass_over(const Attempt *attempt, GHashTable *passed_pids, guint patience_msec, GError **error)
 {
-    gint64 pid = g_atomic_int_get(&attempt->look.at_pid);
+    gint64 pid = attempt->hangs_at_pid;
     g_autofree char *comm = pid != 0 ? mf_proc_read_comm(attempt->look.root, pid) : NULL;
     g_autofree char *text =
         g_strdup_printf("process %" G_GINT64_FORMAT
                         " (%s) keeps those waiting who look at its memory, for %u s now",
                         pid, comm ? comm : "not known", patience_msec / 1000);
 
-    if (pid == 0 || g_hash_table_size(passed_pids) >= PASSED_MAX ||
-        !g_hash_table_add(passed_pids, g_memdup2(&pid, sizeof(pid)))) {
+    if (pid == 0 || !g_hash_table_add(passed_pids, g_memdup2(&pid, sizeof(pid)))) {
         g_set_error(error, MF_ERROR, MF_ERROR_TIMEOUT, "%s; end it, or audit later", text);
         return FALSE;
     }
@@ -214,20 +286,26 @@ mf_audit_run(MfRoot *root, const MfConfig *config, GPtrArray *domains, GHashTabl
         g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     g_autoptr(MfConfig) own_config = mf_config_copy(config);
     Caller caller = {patience_msec, progress, user_data, cancellable, 0};
-    const MfAuditLook like = {.root = root,
-                              .config = own_config,
-                              .domains = domains,
-                              .judged = judged,
-                              .passed_pids = passed_pids,
-                              .knows_all = knows_all};
+    MfAuditLook like = {.root = root,
+                        .config = own_config,
+                        .domains = domains,
+                        .judged = judged,
+                        .passed_pids = passed_pids,
+                        .knows_all = knows_all};
 
+    add_hanging_pids(passed_pids);
+    if (g_hash_table_size(passed_pids) > 0) {
+        g_warning("audit: %u processes still keep earlier audits waiting, and are passed over",
+                  g_hash_table_size(passed_pids));
+    }
     while (!g_cancellable_set_error_if_cancelled(cancellable, error)) {
-        if (g_atomic_int_get(&hanging_count) >= HANGING_MAX) {
+        if (count_hanging() >= HANGING_MAX) {
             g_set_error(error, MF_ERROR, MF_ERROR_BUSY,
                         "%d earlier looks still wait for processes that the log names; end these",
                         HANGING_MAX);
             return NULL;
         }
+        like.skips_others = passes_all_others(&like);
         g_autoptr(Attempt) attempt = attempt_begin(&like);
         if (attempt_wait(attempt, &caller)) {
             if (!attempt->report) {

@@ -63,8 +63,8 @@ typedef struct {
  * knows_all: domains are all that run; else nothing is proven.  Blocks for as long as the page
  * tables take, and for a process that keeps it waiting no more than patience_msec.  A domain that
  * can't be looked at is in the report with the reason, and then nothing is proven.  Errors:
- * UNSUPPORTED or DENIED when the kernel's tables can't be read at all, TIMEOUT when too many keep
- * it waiting, BUSY when too many still keep earlier ones, and G_IO_ERROR_CANCELLED. */
+ * UNSUPPORTED or DENIED when the kernel's tables can't be read at all, TIMEOUT when it waits
+ * for nobody knows whom, BUSY when too many still keep earlier ones, and G_IO_ERROR_CANCELLED. */
 MfAuditReport *mf_audit_run(MfRoot *root, const MfConfig *config, GPtrArray *domains,
                             GHashTable *judged, gboolean knows_all, guint patience_msec,
                             MfAuditProgress progress, gpointer user_data, GCancellable *cancellable,

@@ -5,8 +5,8 @@
 /* A host that an audit of takes longer is one where ksmd has much to do. */
 #define HOLD_USEC (60 * G_USEC_PER_SEC)
 
-/* The kernel looks through a process of a terabyte in half of it. */
-#define PATIENCE_MSEC 20000
+/* The kernel looks through a process of a terabyte in that time. */
+#define PATIENCE_MSEC 10000
 
 typedef struct {
     MfSurvey survey;

@@ -270,10 +270,10 @@ mf_pagewalk_count_mappings(MfPagewalk *walk, guint64 frame)
     return read_word(walk->counts, frame, &count) ? MF_U64(count) : MF_U64_ABSENT;
 }
 
-/* Whether that place has that key now. */
-static gboolean
-has_key(MfPagewalk *walk, Kept *kept, MfPagePlace place, guint64 wanted_key)
+gboolean
+mf_pagewalk_has_key(MfPagewalk *walk, guint slot, MfPagePlace place, guint64 wanted_key)
 {
+    Kept *kept = &walk->kept[slot];
     guint64 entry;
     guint64 key;
 
@@ -285,11 +285,4 @@ has_key(MfPagewalk *walk, Kept *kept, MfPagePlace place, guint64 wanted_key)
     return kept->fd >= 0 &&
            read_word(kept->fd, place.address_bytes / walk->page_size_bytes, &entry) &&
            find_key(walk, entry, &key) && key == wanted_key;
-}
-
-gboolean
-mf_pagewalk_is_shared(MfPagewalk *walk, MfPagePlace one, MfPagePlace other, guint64 key)
-{
-    return has_key(walk, &walk->kept[0], one, key) && has_key(walk, &walk->kept[1], other, key) &&
-           has_key(walk, &walk->kept[0], one, key);
 }

@@ -60,8 +60,8 @@ typedef struct {
     guint64 address_bytes;
 } MfPagePlace;
 
-/* Whether both places have that key at one moment: the one, the other and the one again are looked
- * at, and the flags in between. */
-gboolean mf_pagewalk_is_shared(MfPagewalk *walk, MfPagePlace one, MfPagePlace other, guint64 key);
+/* Whether that place has that key now.  Keeps the pagemaps of two processes open: slot is 0 or 1.
+ * Two places share a page when the one, the other and the one again have its key. */
+gboolean mf_pagewalk_has_key(MfPagewalk *walk, guint slot, MfPagePlace place, guint64 wanted_key);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MfPagewalk, mf_pagewalk_free)

@@ -279,7 +279,7 @@ def figures_that_come_late_are_as_no_daemon(scene):
         scene.begin("enforce", more=more)
         late = scene.daemon.logged(LATE)
         scene.slow()
-        answer = scene.ask("a", A, 10)
+        answer = scene.ask("a\x7f", A, 10)  # which C escapes otherwise than JSON
         scene.sign.unlink()
         tap.equal(answer["ok"], ok, f"answer with {more}: {answer}")
         tap.check(ok or "did not come in 350 ms; try again" in answer["refused"], f"{answer}")

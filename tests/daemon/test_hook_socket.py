@@ -71,6 +71,16 @@ def a_name_that_libvirt_allows_is_taken(context):
 
 
 @tap.test
+def one_that_comes_under_another_name_is_told_by_it(context):
+    daemon, _host = context
+    for name in ("old", "new"):
+        daemon.hook("started", name, NEW, policy=OFF)
+        tap.equal(daemon.domain(name)["uuid"], NEW, f"UUID of {name}")
+        tap.equal(daemon.told_name(daemon.path_of(name)), name, "property Name")
+    daemon.hook("stopped", "new", NEW)
+
+
+@tap.test
 def the_answer_is_one_line(context):
     daemon, _host = context
     message = {"version": 1, "operation": "start", "suboperation": "begin", "extra": "-", "name": "x",

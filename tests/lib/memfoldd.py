@@ -164,7 +164,7 @@ class Memfoldd:
                 Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT |
                 Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION, None, None)
         try:
-            return self._bus.call_sync("org.memfold1", path, f"org.memfold1.{interface}", method,
+            return self._bus.call_sync("org.memfold1", path, interface if "." in interface else f"org.memfold1.{interface}", method,
                                        arguments, None, Gio.DBusCallFlags.NONE, timeout_msec,
                                        None).unpack()
         except GLib.Error as error:
@@ -217,6 +217,11 @@ class Memfoldd:
     def path_of(self, name):
         _, GLib = _gio()
         return self.call("/org/memfold1", "Host", "FindDomain", GLib.Variant("(s)", (name,)))[0]
+
+    def told_name(self, path):
+        """The property Name of a domain's object."""
+        _, GLib = _gio()
+        return self.call(path, "org.freedesktop.DBus.Properties", "Get", GLib.Variant("(ss)", ("org.memfold1.Domain", "Name")))[0]
 
     def set_policy(self, name, attribute, value):
         _, GLib = _gio()
