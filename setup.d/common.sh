@@ -53,12 +53,14 @@ cache_is_ours() {
     done < <(find "$1/" -mindepth 1 -maxdepth 1 -not -name lost+found)
 }
 
-# cache_choose: a folder with other things in it gets a folder for the cache.
+# cache_choose: a folder with other things in it gets a folder for the cache; that one may have none.
 cache_choose() {
     if [ -n "${MEMFOLD_CACHE:-}" ]; then
         MF_CACHE=$MEMFOLD_CACHE
         if ! cache_is_ours "$MF_CACHE"; then
             MF_CACHE=${MF_CACHE%/}/memfold
+            cache_is_ours "$MF_CACHE" || die "$MEMFOLD_CACHE and $MF_CACHE have other things in them" \
+                "set MEMFOLD_CACHE to a folder of its own"
             say "MEMFOLD_CACHE has other things in it; the cache is $MF_CACHE"
         fi
     elif [ "$(id -u)" -eq 0 ]; then
@@ -68,9 +70,20 @@ cache_choose() {
     fi
 }
 
+# cache_is_apart: neither is the tree or our QEMU removed with the cache, nor the cache with our QEMU.
+cache_is_apart() {
+    local cache top prefix
+    cache=$(realpath -m "$MF_CACHE") && cache=${cache%/}/
+    top=$(realpath -m "$MF_TOP")/
+    prefix=$(realpath -m "$MF_PREFIX")/
+    [[ $top != "$cache"* && $prefix != "$cache"* && $cache != "$prefix"* ]]
+}
+
 # cache_open: choose and make the cache folder, and let one setup at a time work in it.
 cache_open() {
     cache_choose
+    cache_is_apart || die "the cache $MF_CACHE would be mixed with $MF_TOP or $MF_PREFIX" \
+        "set MEMFOLD_CACHE to a folder of its own"
     { mkdir -p "$MF_CACHE/log" && : >>"$MF_CACHE/$MF_CACHE_MARK"; } ||
         die "cannot make the cache folder $MF_CACHE" "set MEMFOLD_CACHE to a folder you may write"
     MF_CACHE=$(cd "$MF_CACHE" && pwd -P)

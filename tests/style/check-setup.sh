@@ -70,6 +70,35 @@ case_a_folder_with_other_things_gets_one_for_the_cache() {
     [ -d "$WORK/cache/qemu/own-1" ]
 }
 
+case_a_folder_for_the_cache_with_other_things_is_refused() {
+    mkdir -p "$MEMFOLD_CACHE"/memfold/{src,kernel}
+    dies cache_open
+    are "$(ls -A "$MEMFOLD_CACHE/memfold")" $'kernel\nsrc'
+}
+
+# Marked, as by a setup that took the tree for its cache.
+case_a_cache_is_apart_from_the_tree_and_our_qemu() {
+    local folder
+    MF_TOP=$WORK/a/tree
+    mkdir -p "$WORK/a/tree" "$MF_PREFIX" "$WORK/linked"
+    ln -s "$WORK/a" "$WORK/linked/a"
+    for folder in "$WORK/a/tree" "$WORK/a" "$WORK/linked/a" "$WORK/linked/a/tree/" "$WORK/opt" "$MF_PREFIX"; do
+        : >"$folder/.memfold-cache"
+        MEMFOLD_CACHE=$folder
+        dies cache_open || { echo "taken: $folder"; return 1; }
+        [ ! -e "$folder/log" ]
+    done
+    for folder in "$MF_PREFIX/cache" "$MF_TOP/src/.."; do
+        MEMFOLD_CACHE=$folder
+        dies cache_open || { echo "taken: $folder"; return 1; }
+        [ ! -e "$folder/log" ]
+    done
+    MEMFOLD_CACHE=$WORK/a/tree/cache
+    cache_open
+    MEMFOLD_CACHE=$WORK/a/tree-cache
+    cache_open
+}
+
 case_a_cache_is_known_again() {
     cache_open
     are "$MF_CACHE" "$WORK/cache"
