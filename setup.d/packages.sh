@@ -60,15 +60,15 @@ package_aside() {
     local name=$1 folder=$2
     [ ! -e "$folder/complete" ] || return 0
     rm -rf "$folder"
-    # apt fetches as its own user, who need not be able to write here.
-    mkdir -p "$folder" && chmod 755 "${folder%/*}" "$folder" && mkdir -m 777 "$folder/deb"
+    # apt's own user can't write here, so it fetches as root: what root unpacks nobody else may replace meanwhile.
+    mkdir -p "$folder" && mkdir -m 755 "$folder/deb"
     packages_known "$name" || packages_update
     run_logged "$name" "$3" "$name: fetching its package" package_aside_fetch "$name" "$folder"
     touch "$folder/complete"
 }
 
 package_aside_fetch() {
-    (cd "$2/deb" && apt-get -q -o Acquire::Retries=3 download "$1") || return
+    (cd "$2/deb" && apt-get -q -o APT::Sandbox::User=root -o Acquire::Retries=3 download "$1") || return
     dpkg-deb --extract "$2/deb/$1"_*.deb "$2/tree"
 }
 

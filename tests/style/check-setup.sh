@@ -138,14 +138,14 @@ case_a_list_of_mirrors_is_known() {
     are "$(archive_map "$WORK/b.sources" bookworm trixie <"$WORK/uris")" ""
 }
 
-# from_fresh FUNCTION: of a program that can't be sourced.
-from_fresh() {
+# from_program FILE FUNCTION: of a program that can't be sourced.
+from_program() {
     # shellcheck source=/dev/null
-    . <(sed -n "/^$1() {/,/^}/p" "$MF_TOP/tests/fresh/fresh-root.sh")
+    . <(sed -n "/^$2() {/,/^}/p" "$MF_TOP/$1")
 }
 
 case_debootstrap_gets_the_first_of_a_list() {
-    from_fresh mirror
+    from_program tests/fresh/fresh-root.sh mirror
     printf '# comment\nhttps://mirror.example/debian\tpriority:1\nhttp://second.example/debian\n' >"$WORK/list"
     apt-get() { printf 'Debian|Debian|%s\nDebian|Debian-Security|x\n' "$URI"; }
     URI=mirror+file:$WORK/list
@@ -155,7 +155,7 @@ case_debootstrap_gets_the_first_of_a_list() {
 }
 
 case_a_tree_of_another_user_is_cloned() {
-    from_fresh tree_clone
+    from_program tests/fresh/fresh-root.sh tree_clone
     git init -q "$WORK/tree"
     git -C "$WORK/tree" -c user.name=a -c user.email=a@b commit -q --allow-empty -m first
     [ "$(id -u)" -ne 0 ] || chown -R nobody: "$WORK/tree"
@@ -325,11 +325,31 @@ case_packages_of_the_administrator_stay() {
     are "$(cat "$WORK/installed")" "install --no-remove --no-install-recommends busybox-static"
 }
 
+# fetched ARGUMENTS PACKAGE: as by apt-get download. What root unpacks then, nobody else may have put there.
+fetched() {
+    [[ " $1 " == *" -o APT::Sandbox::User=root "*"download $2 " ]] || { echo "not as root: $1"; return 1; }
+    are "$(find . -maxdepth 0 -perm /022)" "" && touch "$2_1_amd64.deb"
+}
+
+case_a_guests_kernel_is_fetched_by_root() {
+    local out=$WORK/out work=$WORK/work
+    from_program tests/guest/build.sh kept_deb
+    from_program tests/guest/build.sh fetch_kernel
+    kernel_package() { echo linux-image-6; }
+    apt-get() { fetched "$*" linux-image-6; }
+    dpkg-deb() { tar -C "$WORK" -c ./boot; }
+    mkdir "$out" "$work" "$WORK/boot"
+    touch "$WORK/boot/vmlinuz-6"
+    fetch_kernel
+    are "$(cat "$out/linux.release")" 6
+    [ -e "$out/linux.kernel" ] && [ -e "$MEMFOLD_CACHE/debs/linux-image-6_1_amd64.deb" ]
+}
+
 case_a_static_busybox_is_had_without_its_package() {
     cache_open
     dpkg-query() { return 1; }
     packages_known() { true; }
-    apt-get() { touch busybox-static_1_amd64.deb; }
+    apt-get() { fetched "$*" busybox-static; }
     dpkg-deb() { mkdir -p "$3/usr/bin" && touch "$3/usr/bin/busybox"; }
     busybox_ready
     are "$MEMFOLD_BUSYBOX" "$WORK/cache/tools/busybox/tree/usr/bin/busybox"
