@@ -14,6 +14,8 @@ MF_OPT_LOCK=/run/lock/memfold-opt.lock
 MF_STARTED_SEC=$SECONDS
 MF_CODENAME=$(. /etc/os-release 2>/dev/null && printf %s "${VERSION_CODENAME:-unknown}") || MF_CODENAME=unknown
 MF_JOBS=${MEMFOLD_JOBS:-$(nproc)}
+# For the time of a command that would leave the machine broken if it were cut off.
+MF_CHILD_KEEP=no
 
 say() {
     printf '[%4ds] %s\n' $((SECONDS - MF_STARTED_SEC)) "$*" >&2
@@ -190,12 +192,16 @@ group_runs() {
 }
 
 # child_stop SIGNAL: setup was told to end, so what try_logged runs ends first, with all that it started; then setup,
-# as by that signal. Continuous integration kills after a minute.
+# as by that signal. Continuous integration kills after a minute. What MF_CHILD_KEEP is set for comes to its own end.
 child_stop() {
     local deadline=$((SECONDS + 50))
-    trap '' INT TERM HUP
-    if [ -n "$MF_CHILD" ]; then
-        say "stopping: $MF_CHILD_TITLE"
+    # Where messages go may have gone, and be the reason.
+    trap '' INT TERM HUP PIPE
+    if [ -n "$MF_CHILD" ] && [ "$MF_CHILD_KEEP" = yes ]; then
+        say "finishing: $MF_CHILD_TITLE" || true
+        wait "$MF_CHILD" || true
+    elif [ -n "$MF_CHILD" ]; then
+        say "stopping: $MF_CHILD_TITLE" || true
         kill -s TERM -- "-$MF_CHILD" 2>/dev/null || true
         while group_runs "$MF_CHILD" && [ $SECONDS -lt $deadline ]; do
             sleep 0.1

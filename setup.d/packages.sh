@@ -88,13 +88,14 @@ packages_update() {
 
 # packages_install PURPOSE...
 packages_install() {
-    local missing names removed
+    local missing names removed \
+        remedy="read the log; what is broken is often mended by: dpkg --configure -a && apt-get -f install"
     missing=$(packages_missing "$@")
     [ -n "$missing" ] || return 0
     names=$(printf '%s' "$missing" | tr '\n' ' ')
     [ "$(id -u)" -eq 0 ] || die "packages are missing: $names" \
         "run as root: apt-get install --no-install-recommends $names"
-    local -a list
+    local -a list install=(apt_get install --no-remove --no-install-recommends)
     mapfile -t list <<<"$missing"
     quiet_services_begin
     packages_known "${list[@]}" || packages_update
@@ -102,11 +103,13 @@ packages_install() {
     [ -z "$removed" ] || die "for the packages $names apt would remove: $removed" \
         "if nobody needs these: apt-get install --no-install-recommends $names"
     say "packages that are missing: $names"
-    if ! try_logged apt-install "packages: installing ${#list[@]} and what they need" \
-        apt_get install --no-remove --no-install-recommends "${list[@]}"; then
+    if ! try_logged apt-fetch "packages: fetching ${#list[@]} and what they need" \
+        "${install[@]}" --download-only "${list[@]}"; then
         packages_update
-        run_logged apt-install "read the log; a broken installation is often mended by: apt-get -f install" \
-            "packages: installing again after an update" apt_get install --no-remove --no-install-recommends "${list[@]}"
+        run_logged apt-fetch "$remedy" "packages: fetching again after an update" \
+            "${install[@]}" --download-only "${list[@]}"
     fi
+    # A dpkg that is cut off leaves what only the operator can mend.
+    MF_CHILD_KEEP=yes run_logged apt-install "$remedy" "packages: installing" "${install[@]}" "${list[@]}"
     quiet_services_end
 }

@@ -208,25 +208,42 @@ work_long() {
         mv $0/started.new $0/started; wait' "$WORK"
 }
 
-case_what_setup_runs_ends_with_it() {
-    local signal pid status
-    for signal in INT TERM HUP; do
-        rm -f "$WORK"/{started,tidied,ended}
-        # By way of a program, for a shell has what it starts beside itself ignore SIGINT.
-        WORK=$WORK python3 -c 'import signal, subprocess, sys
+# An installation, which must not be told to end, and takes a while after setup was.
+work_kept() {
+    bash -c 'trap "touch $0/killed" INT TERM HUP; echo $$ >$0/started.new; mv $0/started.new $0/started
+        until [ -e $0/told ]; do sleep 0.05; done; sleep 0.5; touch $0/tidied' "$WORK"
+}
+
+# long_is_told SIGNAL KEEP: it comes to its end before setup, which ends as by that signal.
+long_is_told() {
+    local signal=$1 pid status=0
+    rm -f "$WORK"/{started,told,killed,tidied,ended}
+    # By way of a program, for a shell has what it starts beside itself ignore SIGINT.
+    WORK=$WORK python3 -c 'import signal, subprocess, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-sys.exit(subprocess.run(sys.argv[1:]).returncode % 256)' "$MF_TOP/tests/style/check-setup.sh" --long &
-        until_there "$WORK/started"
-        pid=$(cat "$WORK/setup-pid")
-        # The lock is the setup's alone.
-        are "$(find "/proc/$(cat "$WORK/started")/fd" -lname "$WORK/*lock" | wc -l)" 0
-        kill -s "$signal" "$pid"
-        status=0
-        wait $! || status=$?
-        are "$status" $((256 - $(kill -l "$signal")))
-        ls "$WORK/tidied" "$WORK/ended"
-        ! kill -0 "$(cat "$WORK/started")" 2>/dev/null || grep -q '^State:.*Z' "/proc/$(cat "$WORK/started")/status"
+sys.exit(subprocess.run(sys.argv[1:]).returncode % 256)' "$MF_TOP/tests/style/check-setup.sh" --long "$2" &
+    until_there "$WORK/started"
+    pid=$(cat "$WORK/setup-pid")
+    # The lock is the setup's alone.
+    are "$(find "/proc/$(cat "$WORK/started")/fd" -lname "$WORK/*lock" | wc -l)" 0
+    kill -s "$signal" "$pid"
+    wait $! || status=$?
+    are "$status" $((256 - $(kill -l "$signal")))
+    ls "$WORK/tidied" "$WORK/ended"
+    [ ! -e "$WORK/killed" ]
+    ! kill -0 "$(cat "$WORK/started")" 2>/dev/null || grep -q '^State:.*Z' "/proc/$(cat "$WORK/started")/status"
+}
+
+case_what_setup_runs_ends_with_it() {
+    local signal
+    for signal in INT TERM HUP; do
+        long_is_told "$signal" no
     done
+}
+
+case_an_installation_is_not_cut_off() {
+    long_is_told HUP yes
+    long_is_told INT yes
 }
 
 case_opt_is_left_alone_by_others_while_it_is_used() {
@@ -315,14 +332,25 @@ case_packages_of_the_administrator_stay() {
     quiet_services_end() { :; }
     apt_get() {
         [ "$1" != --simulate ] || { printf '%s\n' "$SIMULATED" 'Inst busybox-static'; return 0; }
-        echo "$*" >>"$WORK/installed"
+        echo "$MF_CHILD_KEEP $*" >>"$WORK/installed"
+        [[ ! "$MF_CHILD_KEEP $*" =~ $FAILS ]]
     }
+    FAILS=nothing
     SIMULATED='Remv busybox [1:1.35]'
     dies packages_install run
     [ ! -e "$WORK/installed" ]
     SIMULATED=''
     packages_install run
-    are "$(cat "$WORK/installed")" "install --no-remove --no-install-recommends busybox-static"
+    # Who ends setup ends what is fetched, and has to wait for what is installed.
+    are "$(cat "$WORK/installed")" "no install --no-remove --no-install-recommends --download-only busybox-static
+yes install --no-remove --no-install-recommends busybox-static"
+    rm "$WORK/installed"
+    FAILS=--download-only
+    dies packages_install run
+    are "$(cut -d ' ' -f 1-2 "$WORK/installed")" $'no install\nno update\nno install'
+    FAILS="^yes install"
+    (packages_install run) 2>"$WORK/said" || true
+    grep -q 'What to do: .*dpkg --configure -a' "$WORK/said"
 }
 
 # fetched ARGUMENTS PACKAGE: as by apt-get download. What root unpacks then, nobody else may have put there.
@@ -358,13 +386,23 @@ case_a_static_busybox_is_had_without_its_package() {
     are "$MEMFOLD_BUSYBOX" /bin/busybox
 }
 
-# What case_what_setup_runs_ends_with_it tells to end.
+# What long_is_told tells to end. Where it writes to has gone by then, as with the connection or with tee.
 if [ "${1:-}" = --long ]; then
     load
+    say() {
+        [[ $1 == @(stopping|finishing):* ]] || return 0
+        touch "$WORK/told"
+        kill -s PIPE "$BASHPID"
+        return 1
+    }
     trap 'touch "$WORK/ended"' EXIT
     echo $$ >"$WORK/setup-pid"
     cache_open
-    run_logged long "" "something long" work_long
+    if [ "$2" = yes ]; then
+        MF_CHILD_KEEP=yes run_logged long "" "something long" work_kept
+    else
+        run_logged long "" "something long" work_long
+    fi
     exit 0
 elif [ "${1:-}" = --case ]; then
     load
