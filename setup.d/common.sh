@@ -10,7 +10,8 @@ unset LANGUAGE "${!LC_@}"
 export LANG=C.UTF-8 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 MF_PREFIX=/opt/memfold
-MF_OPT_LOCK=/run/lock/memfold-opt.lock
+# Not in /run/lock, where anybody could make it first.
+MF_OPT_LOCK=/run/memfold-opt.lock
 MF_STARTED_SEC=$SECONDS
 MF_CODENAME=$(. /etc/os-release 2>/dev/null && printf %s "${VERSION_CODENAME:-unknown}") || MF_CODENAME=unknown
 MF_JOBS=${MEMFOLD_JOBS:-$(nproc)}
@@ -93,11 +94,22 @@ cache_open() {
     export MEMFOLD_CACHE=$MF_CACHE
     export CCACHE_DIR=$MF_CACHE/ccache CCACHE_MAXSIZE=3G
     MEMFOLD_QEMU=$MF_PREFIX/bin/qemu-system-x86_64
+    # Who is not root neither installs nor runs what needs to be installed.
+    if [ "$(id -u)" -eq 0 ]; then
+        lock_make "$MF_CACHE/lock"
+        lock_make "$MF_OPT_LOCK"
+    else
+        MF_OPT_LOCK=/dev/null
+    fi
     exec {MF_LOCK_FD}>"$MF_CACHE/lock"
     lock_wait "$MF_LOCK_FD" exclusive "$MF_CACHE/lock" "another setup works in $MF_CACHE"
-    # Who is not root neither installs nor runs what needs to be installed.
-    [ "$(id -u)" -eq 0 ] || MF_OPT_LOCK=/dev/null
     exec {MF_OPT_FD}>>"$MF_OPT_LOCK"
+}
+
+# lock_make FILE: who can read it can hold the lock, so nobody but root may.
+lock_make() {
+    (umask 077 && : >>"$1")
+    chmod 600 "$1"
 }
 
 # lock_wait FD exclusive|shared FILE WHY: takes the lock, or changes how it is held, for which it lets go of it first.

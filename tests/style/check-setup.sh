@@ -246,6 +246,16 @@ case_an_installation_is_not_cut_off() {
     long_is_told INT yes
 }
 
+case_other_users_can_hold_no_lock() {
+    [ "$(id -u)" -eq 0 ] || return 0
+    mkdir -p "$MEMFOLD_CACHE/log"
+    touch "$MEMFOLD_CACHE/lock"
+    cache_open
+    are "$(stat -c %a "$MF_OPT_LOCK" "$MF_CACHE/lock")" $'600\n600'
+    # In /run/lock anybody could make it first.
+    are "$(grep -rn --include='*.sh' --include='*.py' '/run/lock/[m]emfold' "$MF_TOP"/setup.d "$MF_TOP/tests")" ""
+}
+
 case_opt_is_left_alone_by_others_while_it_is_used() {
     [ "$(id -u)" -eq 0 ] || return 0
     cache_open
