@@ -10,10 +10,13 @@ unset LANGUAGE "${!LC_@}"
 export LANG=C.UTF-8 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 MF_PREFIX=/opt/memfold
-MF_OPT_LOCK=/run/lock/memfold-opt.lock
+# Not in /run/lock, where anybody could make it first.
+MF_OPT_LOCK=/run/memfold-opt.lock
 MF_STARTED_SEC=$SECONDS
 MF_CODENAME=$(. /etc/os-release 2>/dev/null && printf %s "${VERSION_CODENAME:-unknown}") || MF_CODENAME=unknown
 MF_JOBS=${MEMFOLD_JOBS:-$(nproc)}
+# For the time of a command that would leave the machine broken if it were cut off.
+MF_CHILD_KEEP=no
 
 say() {
     printf '[%4ds] %s\n' $((SECONDS - MF_STARTED_SEC)) "$*" >&2
@@ -53,12 +56,14 @@ cache_is_ours() {
     done < <(find "$1/" -mindepth 1 -maxdepth 1 -not -name lost+found)
 }
 
-# cache_choose: a folder with other things in it gets a folder for the cache.
+# cache_choose: a folder with other things in it gets a folder for the cache; that one may have none.
 cache_choose() {
     if [ -n "${MEMFOLD_CACHE:-}" ]; then
         MF_CACHE=$MEMFOLD_CACHE
         if ! cache_is_ours "$MF_CACHE"; then
             MF_CACHE=${MF_CACHE%/}/memfold
+            cache_is_ours "$MF_CACHE" || die "$MEMFOLD_CACHE and $MF_CACHE have other things in them" \
+                "set MEMFOLD_CACHE to a folder of its own"
             say "MEMFOLD_CACHE has other things in it; the cache is $MF_CACHE"
         fi
     elif [ "$(id -u)" -eq 0 ]; then
@@ -68,9 +73,20 @@ cache_choose() {
     fi
 }
 
+# cache_is_apart: neither is the tree or our QEMU removed with the cache, nor the cache with our QEMU.
+cache_is_apart() {
+    local cache top prefix
+    cache=$(realpath -m "$MF_CACHE") && cache=${cache%/}/
+    top=$(realpath -m "$MF_TOP")/
+    prefix=$(realpath -m "$MF_PREFIX")/
+    [[ $top != "$cache"* && $prefix != "$cache"* && $cache != "$prefix"* ]]
+}
+
 # cache_open: choose and make the cache folder, and let one setup at a time work in it.
 cache_open() {
     cache_choose
+    cache_is_apart || die "the cache $MF_CACHE would be mixed with $MF_TOP or $MF_PREFIX" \
+        "set MEMFOLD_CACHE to a folder of its own"
     { mkdir -p "$MF_CACHE/log" && : >>"$MF_CACHE/$MF_CACHE_MARK"; } ||
         die "cannot make the cache folder $MF_CACHE" "set MEMFOLD_CACHE to a folder you may write"
     MF_CACHE=$(cd "$MF_CACHE" && pwd -P)
@@ -78,11 +94,22 @@ cache_open() {
     export MEMFOLD_CACHE=$MF_CACHE
     export CCACHE_DIR=$MF_CACHE/ccache CCACHE_MAXSIZE=3G
     MEMFOLD_QEMU=$MF_PREFIX/bin/qemu-system-x86_64
+    # Who is not root neither installs nor runs what needs to be installed.
+    if [ "$(id -u)" -eq 0 ]; then
+        lock_make "$MF_CACHE/lock"
+        lock_make "$MF_OPT_LOCK"
+    else
+        MF_OPT_LOCK=/dev/null
+    fi
     exec {MF_LOCK_FD}>"$MF_CACHE/lock"
     lock_wait "$MF_LOCK_FD" exclusive "$MF_CACHE/lock" "another setup works in $MF_CACHE"
-    # Who is not root neither installs nor runs what needs to be installed.
-    [ "$(id -u)" -eq 0 ] || MF_OPT_LOCK=/dev/null
     exec {MF_OPT_FD}>>"$MF_OPT_LOCK"
+}
+
+# lock_make FILE: who can read it can hold the lock, so nobody but root may.
+lock_make() {
+    (umask 077 && : >>"$1")
+    chmod 600 "$1"
 }
 
 # lock_wait FD exclusive|shared FILE WHY: takes the lock, or changes how it is held, for which it lets go of it first.
@@ -177,12 +204,16 @@ group_runs() {
 }
 
 # child_stop SIGNAL: setup was told to end, so what try_logged runs ends first, with all that it started; then setup,
-# as by that signal. Continuous integration kills after a minute.
+# as by that signal. Continuous integration kills after a minute. What MF_CHILD_KEEP is set for comes to its own end.
 child_stop() {
     local deadline=$((SECONDS + 50))
-    trap '' INT TERM HUP
-    if [ -n "$MF_CHILD" ]; then
-        say "stopping: $MF_CHILD_TITLE"
+    # Where messages go may have gone, and be the reason.
+    trap '' INT TERM HUP PIPE
+    if [ -n "$MF_CHILD" ] && [ "$MF_CHILD_KEEP" = yes ]; then
+        say "finishing: $MF_CHILD_TITLE" || true
+        wait "$MF_CHILD" || true
+    elif [ -n "$MF_CHILD" ]; then
+        say "stopping: $MF_CHILD_TITLE" || true
         kill -s TERM -- "-$MF_CHILD" 2>/dev/null || true
         while group_runs "$MF_CHILD" && [ $SECONDS -lt $deadline ]; do
             sleep 0.1

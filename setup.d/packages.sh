@@ -60,15 +60,15 @@ package_aside() {
     local name=$1 folder=$2
     [ ! -e "$folder/complete" ] || return 0
     rm -rf "$folder"
-    # apt fetches as its own user, who need not be able to write here.
-    mkdir -p "$folder" && chmod 755 "${folder%/*}" "$folder" && mkdir -m 777 "$folder/deb"
+    # apt's own user can't write here, so it fetches as root: what root unpacks nobody else may replace meanwhile.
+    mkdir -p "$folder" && mkdir -m 755 "$folder/deb"
     packages_known "$name" || packages_update
     run_logged "$name" "$3" "$name: fetching its package" package_aside_fetch "$name" "$folder"
     touch "$folder/complete"
 }
 
 package_aside_fetch() {
-    (cd "$2/deb" && apt-get -q -o Acquire::Retries=3 download "$1") || return
+    (cd "$2/deb" && apt-get -q -o APT::Sandbox::User=root -o Acquire::Retries=3 download "$1") || return
     dpkg-deb --extract "$2/deb/$1"_*.deb "$2/tree"
 }
 
@@ -88,13 +88,14 @@ packages_update() {
 
 # packages_install PURPOSE...
 packages_install() {
-    local missing names removed
+    local missing names removed \
+        remedy="read the log; what is broken is often mended by: dpkg --configure -a && apt-get -f install"
     missing=$(packages_missing "$@")
     [ -n "$missing" ] || return 0
     names=$(printf '%s' "$missing" | tr '\n' ' ')
     [ "$(id -u)" -eq 0 ] || die "packages are missing: $names" \
         "run as root: apt-get install --no-install-recommends $names"
-    local -a list
+    local -a list install=(apt_get install --no-remove --no-install-recommends)
     mapfile -t list <<<"$missing"
     quiet_services_begin
     packages_known "${list[@]}" || packages_update
@@ -102,11 +103,13 @@ packages_install() {
     [ -z "$removed" ] || die "for the packages $names apt would remove: $removed" \
         "if nobody needs these: apt-get install --no-install-recommends $names"
     say "packages that are missing: $names"
-    if ! try_logged apt-install "packages: installing ${#list[@]} and what they need" \
-        apt_get install --no-remove --no-install-recommends "${list[@]}"; then
+    if ! try_logged apt-fetch "packages: fetching ${#list[@]} and what they need" \
+        "${install[@]}" --download-only "${list[@]}"; then
         packages_update
-        run_logged apt-install "read the log; a broken installation is often mended by: apt-get -f install" \
-            "packages: installing again after an update" apt_get install --no-remove --no-install-recommends "${list[@]}"
+        run_logged apt-fetch "$remedy" "packages: fetching again after an update" \
+            "${install[@]}" --download-only "${list[@]}"
     fi
+    # A dpkg that is cut off leaves what only the operator can mend.
+    MF_CHILD_KEEP=yes run_logged apt-install "$remedy" "packages: installing" "${install[@]}" "${list[@]}"
     quiet_services_end
 }

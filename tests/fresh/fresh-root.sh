@@ -8,7 +8,7 @@
 set -euo pipefail
 
 MF_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-KSM_LOCK=/run/lock/memfold-ksm.lock
+KSM_LOCK=/run/memfold-ksm.lock
 # What a plain "su" leaves out; debootstrap is there.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
@@ -102,8 +102,7 @@ root_enter() {
     dev_make "$root"
     mount -t tmpfs -o mode=755 run "$root/run"
     mkdir -p "$root/run/lock" "$root/var/cache/apt/archives" "$root/var/cache/memfold"
-    : >>"$KSM_LOCK"
-    : >"$root$KSM_LOCK"
+    (umask 077 && : >>"$KSM_LOCK" && : >"$root$KSM_LOCK")
     mount --bind "$KSM_LOCK" "$root$KSM_LOCK"
     mount --bind "$ARCHIVES" "$root/var/cache/apt/archives"
     [ -z "$CACHE" ] || mount --bind "$CACHE" "$root/var/cache/memfold"

@@ -114,10 +114,9 @@ archive has linux-image-cloud-amd64"
     deb=$(kept_deb "$package")
     if [ -z "$deb" ]; then
         echo "fetching $package" >&2
-        # apt fetches as its own user, who need not be able to write here
-        chmod 755 "$work"
-        mkdir -m 777 "$work/deb"
-        (cd "$work/deb" && apt-get -q=2 download "$package") >&2 ||
+        # apt's own user can't write here, so it fetches as root; nobody else may put a package here
+        mkdir -m 755 "$work/deb"
+        (cd "$work/deb" && apt-get -q=2 -o APT::Sandbox::User=root download "$package") >&2 ||
             fail "cannot fetch $package; is the archive reachable, and its index fresh (apt-get update)?"
         mv "$work/deb/"*.deb "$debs/"
         deb=$(kept_deb "$package")

@@ -18,6 +18,7 @@ import socket
 import stat
 import subprocess
 
+import lockfile
 import tap
 import wait
 
@@ -25,7 +26,7 @@ URI = "qemu:///system"
 STATE = "/run/memfold-rig"
 HOOK = "/etc/libvirt/hooks/qemu.d/50-memfold"
 NOTE = f"{STATE}/libvirtd.json"
-LOCK = "/run/lock/memfold-libvirtd.lock"
+LOCK = "/run/memfold-libvirtd.lock"
 VIRTLOGD_SOCKET = "/run/libvirt/virtlogd-sock"
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                "HOME": "/root", "LC_ALL": "C.UTF-8"}
@@ -189,7 +190,7 @@ class Libvirtd:
         self._lock = None
 
     def __enter__(self):
-        self._lock = open(LOCK, "w", encoding="ascii")
+        self._lock = lockfile.open_private(LOCK)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
             self.connection = _connect() or _start(self.hook)

@@ -6,6 +6,7 @@ import mmap
 import os
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ET
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -13,6 +14,7 @@ sys.path.insert(0, HERE)
 
 import domain
 import guest
+import lockfile
 import pagemap
 import rig
 import smaps
@@ -47,6 +49,13 @@ tap.main()""")
     tap.equal(status, 1, "exit status")
     tap.equal(lines, ["TAP version 13", "1..4", "ok 1 - good", "not ok 2 - bad", "not ok 3 - broken",
                       "ok 4 - unable # SKIP no such thing here"], "output")
+
+
+@tap.test
+def only_its_owner_can_hold_a_lock():
+    with tempfile.TemporaryDirectory() as folder, lockfile.open_private(f"{folder}/lock") as file:
+        tap.equal(os.fstat(file.fileno()).st_mode & 0o777, 0o600, "mode")
+        tap.check(not os.get_inheritable(file.fileno()), "a child inherits it")
 
 
 @tap.test

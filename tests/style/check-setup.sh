@@ -70,6 +70,35 @@ case_a_folder_with_other_things_gets_one_for_the_cache() {
     [ -d "$WORK/cache/qemu/own-1" ]
 }
 
+case_a_folder_for_the_cache_with_other_things_is_refused() {
+    mkdir -p "$MEMFOLD_CACHE"/memfold/{src,kernel}
+    dies cache_open
+    are "$(ls -A "$MEMFOLD_CACHE/memfold")" $'kernel\nsrc'
+}
+
+# Marked, as by a setup that took the tree for its cache.
+case_a_cache_is_apart_from_the_tree_and_our_qemu() {
+    local folder
+    MF_TOP=$WORK/a/tree
+    mkdir -p "$WORK/a/tree" "$MF_PREFIX" "$WORK/linked"
+    ln -s "$WORK/a" "$WORK/linked/a"
+    for folder in "$WORK/a/tree" "$WORK/a" "$WORK/linked/a" "$WORK/linked/a/tree/" "$WORK/opt" "$MF_PREFIX"; do
+        : >"$folder/.memfold-cache"
+        MEMFOLD_CACHE=$folder
+        dies cache_open || { echo "taken: $folder"; return 1; }
+        [ ! -e "$folder/log" ]
+    done
+    for folder in "$MF_PREFIX/cache" "$MF_TOP/src/.."; do
+        MEMFOLD_CACHE=$folder
+        dies cache_open || { echo "taken: $folder"; return 1; }
+        [ ! -e "$folder/log" ]
+    done
+    MEMFOLD_CACHE=$WORK/a/tree/cache
+    cache_open
+    MEMFOLD_CACHE=$WORK/a/tree-cache
+    cache_open
+}
+
 case_a_cache_is_known_again() {
     cache_open
     are "$MF_CACHE" "$WORK/cache"
@@ -109,14 +138,14 @@ case_a_list_of_mirrors_is_known() {
     are "$(archive_map "$WORK/b.sources" bookworm trixie <"$WORK/uris")" ""
 }
 
-# from_fresh FUNCTION: of a program that can't be sourced.
-from_fresh() {
+# from_program FILE FUNCTION: of a program that can't be sourced.
+from_program() {
     # shellcheck source=/dev/null
-    . <(sed -n "/^$1() {/,/^}/p" "$MF_TOP/tests/fresh/fresh-root.sh")
+    . <(sed -n "/^$2() {/,/^}/p" "$MF_TOP/$1")
 }
 
 case_debootstrap_gets_the_first_of_a_list() {
-    from_fresh mirror
+    from_program tests/fresh/fresh-root.sh mirror
     printf '# comment\nhttps://mirror.example/debian\tpriority:1\nhttp://second.example/debian\n' >"$WORK/list"
     apt-get() { printf 'Debian|Debian|%s\nDebian|Debian-Security|x\n' "$URI"; }
     URI=mirror+file:$WORK/list
@@ -126,7 +155,7 @@ case_debootstrap_gets_the_first_of_a_list() {
 }
 
 case_a_tree_of_another_user_is_cloned() {
-    from_fresh tree_clone
+    from_program tests/fresh/fresh-root.sh tree_clone
     git init -q "$WORK/tree"
     git -C "$WORK/tree" -c user.name=a -c user.email=a@b commit -q --allow-empty -m first
     [ "$(id -u)" -ne 0 ] || chown -R nobody: "$WORK/tree"
@@ -179,25 +208,52 @@ work_long() {
         mv $0/started.new $0/started; wait' "$WORK"
 }
 
-case_what_setup_runs_ends_with_it() {
-    local signal pid status
-    for signal in INT TERM HUP; do
-        rm -f "$WORK"/{started,tidied,ended}
-        # By way of a program, for a shell has what it starts beside itself ignore SIGINT.
-        WORK=$WORK python3 -c 'import signal, subprocess, sys
+# An installation, which must not be told to end, and takes a while after setup was.
+work_kept() {
+    bash -c 'trap "touch $0/killed" INT TERM HUP; echo $$ >$0/started.new; mv $0/started.new $0/started
+        until [ -e $0/told ]; do sleep 0.05; done; sleep 0.5; touch $0/tidied' "$WORK"
+}
+
+# long_is_told SIGNAL KEEP: it comes to its end before setup, which ends as by that signal.
+long_is_told() {
+    local signal=$1 pid status=0
+    rm -f "$WORK"/{started,told,killed,tidied,ended}
+    # By way of a program, for a shell has what it starts beside itself ignore SIGINT.
+    WORK=$WORK python3 -c 'import signal, subprocess, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-sys.exit(subprocess.run(sys.argv[1:]).returncode % 256)' "$MF_TOP/tests/style/check-setup.sh" --long &
-        until_there "$WORK/started"
-        pid=$(cat "$WORK/setup-pid")
-        # The lock is the setup's alone.
-        are "$(find "/proc/$(cat "$WORK/started")/fd" -lname "$WORK/*lock" | wc -l)" 0
-        kill -s "$signal" "$pid"
-        status=0
-        wait $! || status=$?
-        are "$status" $((256 - $(kill -l "$signal")))
-        ls "$WORK/tidied" "$WORK/ended"
-        ! kill -0 "$(cat "$WORK/started")" 2>/dev/null || grep -q '^State:.*Z' "/proc/$(cat "$WORK/started")/status"
+sys.exit(subprocess.run(sys.argv[1:]).returncode % 256)' "$MF_TOP/tests/style/check-setup.sh" --long "$2" &
+    until_there "$WORK/started"
+    pid=$(cat "$WORK/setup-pid")
+    # The lock is the setup's alone.
+    are "$(find "/proc/$(cat "$WORK/started")/fd" -lname "$WORK/*lock" | wc -l)" 0
+    kill -s "$signal" "$pid"
+    wait $! || status=$?
+    are "$status" $((256 - $(kill -l "$signal")))
+    ls "$WORK/tidied" "$WORK/ended"
+    [ ! -e "$WORK/killed" ]
+    ! kill -0 "$(cat "$WORK/started")" 2>/dev/null || grep -q '^State:.*Z' "/proc/$(cat "$WORK/started")/status"
+}
+
+case_what_setup_runs_ends_with_it() {
+    local signal
+    for signal in INT TERM HUP; do
+        long_is_told "$signal" no
     done
+}
+
+case_an_installation_is_not_cut_off() {
+    long_is_told HUP yes
+    long_is_told INT yes
+}
+
+case_other_users_can_hold_no_lock() {
+    [ "$(id -u)" -eq 0 ] || return 0
+    mkdir -p "$MEMFOLD_CACHE/log"
+    touch "$MEMFOLD_CACHE/lock"
+    cache_open
+    are "$(stat -c %a "$MF_OPT_LOCK" "$MF_CACHE/lock")" $'600\n600'
+    # In /run/lock anybody could make it first.
+    are "$(grep -rn --include='*.sh' --include='*.py' '/run/lock/[m]emfold' "$MF_TOP"/setup.d "$MF_TOP/tests")" ""
 }
 
 case_opt_is_left_alone_by_others_while_it_is_used() {
@@ -286,21 +342,52 @@ case_packages_of_the_administrator_stay() {
     quiet_services_end() { :; }
     apt_get() {
         [ "$1" != --simulate ] || { printf '%s\n' "$SIMULATED" 'Inst busybox-static'; return 0; }
-        echo "$*" >>"$WORK/installed"
+        echo "$MF_CHILD_KEEP $*" >>"$WORK/installed"
+        [[ ! "$MF_CHILD_KEEP $*" =~ $FAILS ]]
     }
+    FAILS=nothing
     SIMULATED='Remv busybox [1:1.35]'
     dies packages_install run
     [ ! -e "$WORK/installed" ]
     SIMULATED=''
     packages_install run
-    are "$(cat "$WORK/installed")" "install --no-remove --no-install-recommends busybox-static"
+    # Who ends setup ends what is fetched, and has to wait for what is installed.
+    are "$(cat "$WORK/installed")" "no install --no-remove --no-install-recommends --download-only busybox-static
+yes install --no-remove --no-install-recommends busybox-static"
+    rm "$WORK/installed"
+    FAILS=--download-only
+    dies packages_install run
+    are "$(cut -d ' ' -f 1-2 "$WORK/installed")" $'no install\nno update\nno install'
+    FAILS="^yes install"
+    (packages_install run) 2>"$WORK/said" || true
+    grep -q 'What to do: .*dpkg --configure -a' "$WORK/said"
+}
+
+# fetched ARGUMENTS PACKAGE: as by apt-get download. What root unpacks then, nobody else may have put there.
+fetched() {
+    [[ " $1 " == *" -o APT::Sandbox::User=root "*"download $2 " ]] || { echo "not as root: $1"; return 1; }
+    are "$(find . -maxdepth 0 -perm /022)" "" && touch "$2_1_amd64.deb"
+}
+
+case_a_guests_kernel_is_fetched_by_root() {
+    local out=$WORK/out work=$WORK/work
+    from_program tests/guest/build.sh kept_deb
+    from_program tests/guest/build.sh fetch_kernel
+    kernel_package() { echo linux-image-6; }
+    apt-get() { fetched "$*" linux-image-6; }
+    dpkg-deb() { tar -C "$WORK" -c ./boot; }
+    mkdir "$out" "$work" "$WORK/boot"
+    touch "$WORK/boot/vmlinuz-6"
+    fetch_kernel
+    are "$(cat "$out/linux.release")" 6
+    [ -e "$out/linux.kernel" ] && [ -e "$MEMFOLD_CACHE/debs/linux-image-6_1_amd64.deb" ]
 }
 
 case_a_static_busybox_is_had_without_its_package() {
     cache_open
     dpkg-query() { return 1; }
     packages_known() { true; }
-    apt-get() { touch busybox-static_1_amd64.deb; }
+    apt-get() { fetched "$*" busybox-static; }
     dpkg-deb() { mkdir -p "$3/usr/bin" && touch "$3/usr/bin/busybox"; }
     busybox_ready
     are "$MEMFOLD_BUSYBOX" "$WORK/cache/tools/busybox/tree/usr/bin/busybox"
@@ -309,13 +396,23 @@ case_a_static_busybox_is_had_without_its_package() {
     are "$MEMFOLD_BUSYBOX" /bin/busybox
 }
 
-# What case_what_setup_runs_ends_with_it tells to end.
+# What long_is_told tells to end. Where it writes to has gone by then, as with the connection or with tee.
 if [ "${1:-}" = --long ]; then
     load
+    say() {
+        [[ $1 == @(stopping|finishing):* ]] || return 0
+        touch "$WORK/told"
+        kill -s PIPE "$BASHPID"
+        return 1
+    }
     trap 'touch "$WORK/ended"' EXIT
     echo $$ >"$WORK/setup-pid"
     cache_open
-    run_logged long "" "something long" work_long
+    if [ "$2" = yes ]; then
+        MF_CHILD_KEEP=yes run_logged long "" "something long" work_kept
+    else
+        run_logged long "" "something long" work_long
+    fi
     exit 0
 elif [ "${1:-}" = --case ]; then
     load
