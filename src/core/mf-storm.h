@@ -23,12 +23,17 @@
 #include "mf-plan.h"
 #include "mf-types.h"
 
+/* What failed, and is tried again. */
+typedef struct {
+    gint64 not_before_usec;
+    guint failures_count; /* in a row */
+} MfRetry;
+
 /* One way to have a domain give way: what is under way, and when it may be asked again. */
 typedef struct {
     gboolean busy;
-    gint64 busy_usec;       /* since then */
-    gint64 not_before_usec; /* it failed: it is asked again then */
-    guint failures_count;   /* in a row */
+    gint64 busy_usec; /* since then */
+    MfRetry retry;
 } MfErrand;
 
 /* A domain as the guard sees it. */
@@ -36,6 +41,7 @@ typedef struct {
     MfErrand swapping;     /* MF_ACTION_RECLAIM, which needs no libvirt */
     MfErrand calling;      /* the others, which do */
     gboolean pausing;      /* that is MF_ACTION_SUSPEND */
+    MfRetry balloon_retry; /* of MF_ACTION_BALLOON alone: it can be paused meanwhile */
     gboolean emptying;     /* that is a balloon that gives all back */
     guint64 filling_bytes; /* that is a balloon that is asked for so much */
     gboolean missed;       /* a check was wanted while a call was under way */
