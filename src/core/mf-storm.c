@@ -375,7 +375,7 @@ mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm
         mf_storm_note_shared(storm, domain);
         note_domain(host, domain, storm, first ? 0 : interval_usec);
         mf_storm_note_unmerging(mf_storm_victim(storm, domain->uuid),
-                                domain->switching || domain->regrouping);
+                                domain->is_unmerging || domain->is_moving);
         move_baseline(domain, storm);
     }
     storm->begun_usec = storm->taken_usec;

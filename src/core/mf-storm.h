@@ -65,6 +65,7 @@ typedef struct {
     gboolean unmerging;      /* memfold has it un-merged, or moved to another group */
     gboolean unmerged;       /* the same in the interval that was measured last */
     guint64 unmerging_bytes; /* what that may still write */
+    gint64 unmerging_usec;   /* when it was planned last */
     gint64 pid;              /* of the QEMU that the next two are of; 0: not known */
     MfU64 shared_bytes;      /* of its merged pages, what they save; of zeroes they show at once */
     guint64 shared_at_bytes; /* what had been written on the host when that was accounted */
@@ -89,7 +90,7 @@ typedef struct {
     MfU64 have_bytes;
     MfUnseen unseen;
     guint64 broken_bytes;     /* of merged memory, written on the host since it is looked at */
-    gint64 unmerging_usec;    /* when un-merging was planned, or has written, last */
+    gint64 unmerging_usec;    /* when un-merging has written last */
     gint64 begun_usec;        /* of the interval that was measured last */
     MfU64 written_rate_bytes; /* a second in it: merged memory that was written */
     MfU64 loss_rate_bytes;    /* the same, or what was lost with it */
