@@ -76,10 +76,10 @@ typedef struct {
  * ends.
  */
 typedef struct {
-    guint64 new_bytes; /* came during the sweep that is under way */
-    guint64 old_bytes; /* during the one before it */
-    MfU64 scans_count; /* the sweeps that had ended then */
-    MfU64 saved_bytes; /* what was called saved then */
+    guint64 new_bytes;  /* came during the sweep that is under way */
+    guint64 old_bytes;  /* during the one before it */
+    MfU64 scans_count;  /* the sweeps that had ended then */
+    MfU64 shared_bytes; /* what was called saved then, but for zeroes, which show at once */
 } MfUnseen;
 
 /* What the guard remembers from one tick to the next. */
@@ -87,6 +87,7 @@ typedef struct {
     gint64 taken_usec; /* when the figures that follow were taken; 0: not yet */
     MfU64 cow_breaks_count;
     MfU64 saved_bytes;
+    MfU64 zero_pages;
     MfU64 have_bytes;
     MfUnseen unseen;
     guint64 broken_bytes;     /* of merged memory, written on the host since it is looked at */
