@@ -9,6 +9,7 @@
  */
 #include "mf-storm-private.h"
 
+#include "mf-account.h"
 #include "mf-units.h"
 
 /* A second: on a live host somebody always writes something, which tells nothing of a QEMU that
@@ -58,6 +59,21 @@ mf_storm_note_unmerging(MfVictim *victim, gboolean under_way)
     victim->unmerging_bytes = victim->unmerging ? victim->unmerging_bytes : 0;
 }
 
+/* What the action may write, at most.  A move leaves pages of zeroes as they are. */
+static guint64
+reserve_bytes(const MfDomain *domain, MfActionKind kind)
+{
+    if (kind == MF_ACTION_GROUP) {
+        MfU64 cost = mf_account_move_cost_bytes(domain);
+        return cost.known ? cost.value : 0;
+    }
+    MfU64 cost = mf_account_unmerge_cost_bytes(domain);
+    MfU64 merged = domain->merged_bytes.known ? domain->merged_bytes : domain->saved_bytes;
+    guint64 mapped_bytes = mf_add_sat(merged.known ? merged.value : 0,
+                                      domain->zero_bytes.known ? domain->zero_bytes.value : 0);
+    return MAX(cost.known ? cost.value : 0, mapped_bytes);
+}
+
 void
 mf_storm_plan_unmerging(const MfSnapshot *snapshot, const MfPlan *plan, MfStorm *storm)
 {
@@ -70,11 +86,9 @@ mf_storm_plan_unmerging(const MfSnapshot *snapshot, const MfPlan *plan, MfStorm 
         }
         const MfDomain *domain = mf_snapshot_find(snapshot, action->uuid);
         MfVictim *victim = mf_storm_victim(storm, action->uuid);
-        MfU64 merged = domain->merged_bytes.known ? domain->merged_bytes : domain->saved_bytes;
         victim->unmerging = TRUE;
-        victim->unmerging_bytes =
-            mf_add_sat(merged.known ? merged.value : 0,
-                       domain->zero_bytes.known ? domain->zero_bytes.value : 0);
+        /* What is moved and switched off is copied once. */
+        victim->unmerging_bytes = MAX(victim->unmerging_bytes, reserve_bytes(domain, action->kind));
         victim->unmerging_usec = snapshot->taken_usec;
     }
 }
