@@ -89,7 +89,9 @@ mf_storm_note_shared(MfStorm *storm, const MfDomain *domain)
     }
     guint64 shared_bytes = mf_sub_clamp(domain->saved_bytes.value,
                                         domain->zero_bytes.known ? domain->zero_bytes.value : 0);
-    if (!victim->shared_bytes.known || victim->shared_bytes.value != shared_bytes) {
+    /* Zero pages are read at each tick: they make no new accounts. */
+    if (!victim->shared_bytes.known || victim->accounts_usec != domain->accounts_usec) {
+        victim->accounts_usec = domain->accounts_usec;
         victim->shared_bytes = MF_U64(shared_bytes);
         victim->shared_at_bytes = storm->broken_bytes;
     }

@@ -68,6 +68,7 @@ typedef struct {
     gint64 unmerging_usec;   /* when it was planned last */
     gint64 pid;              /* of the QEMU that the next two are of; 0: not known */
     MfU64 shared_bytes;      /* of its merged pages, what they save; of zeroes they show at once */
+    gint64 accounts_usec;    /* of the accounts that tell so */
     guint64 shared_at_bytes; /* what had been written on the host when that was accounted */
 } MfVictim;
 

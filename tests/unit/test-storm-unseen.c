@@ -191,10 +191,14 @@ test_a_writer_ends(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 
     scene_tick(scene, 0);
     scene_write(scene, domain, 50);
-    domain->saved_bytes.value -= 50 * MIB; /* its accounts are new */
+    domain->saved_bytes.value -= 50 * MIB;
+    domain->accounts_usec = scene->snapshot->taken_usec; /* they are new */
     scene_tick(scene, G_USEC_PER_SEC);
-    scene_write(scene, domain, 100);
-    scene_tick(scene, G_USEC_PER_SEC);
+    for (guint i = 0; i < 4; i++) {
+        domain->zero_bytes.value += 4096; /* read at each tick, and no new accounts */
+        scene_write(scene, domain, 25);
+        scene_tick(scene, G_USEC_PER_SEC);
+    }
     g_assert_cmpuint(need_mib(scene), ==, 2048 - 150);
     g_assert_true(g_ptr_array_remove(scene->snapshot->domains, domain));
     scene_tick(scene, G_USEC_PER_SEC);
