@@ -83,6 +83,10 @@ balloon_reason(const MfStorm *storm, const MfCandidate *candidate, const Emptyin
                              "minute",
                              wanted, now);
     }
+    if (candidate->victim->emptying) {
+        return mf_reason_new(MF_REASON_GIVES_WAY, NULL,
+                             "its balloon is told to give back what it took");
+    }
     if (trouble != NULL) {
         return mf_reason_new(MF_REASON_GIVES_WAY, NO_DRIVER, "%s", trouble);
     }

@@ -81,6 +81,8 @@ test_balloons(Three *three, gconstpointer unused G_GNUC_UNUSED)
     scene->host->mem_available_bytes = MF_U64(500 * MIB);
     scene_tick(scene, G_USEC_PER_SEC);
     g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->low)->bytes, ==, 0);
+    scene_tick(scene, G_USEC_PER_SEC); /* the call is under way */
+    g_assert_nonnull(strstr(text_of(three, three->low), "is told to give back"));
     scene_done(scene, MF_ACTION_BALLOON, three->low, TRUE);
     mf_balloon_return(&balloon);
     mf_storm_set_balloon(&scene->memory->storm, three->low->uuid, &balloon,
