@@ -17,6 +17,14 @@ typedef struct {
     guint64 returning_bytes; /* still to be given back by them */
 } Emptying;
 
+/* Neither a call of the domain's nor a wait after one that failed is in the way. */
+static gboolean
+can_be_asked(const MfVictim *victim, gint64 now_usec)
+{
+    return mf_storm_may_be_asked(&victim->calling, now_usec) &&
+           now_usec >= victim->balloon_retry.not_before_usec;
+}
+
 /* It was asked, and may still give more. */
 static gboolean
 is_taking(const MfVictim *victim, gint64 now_usec)
@@ -74,6 +82,10 @@ balloon_reason(const MfStorm *storm, const MfCandidate *candidate, const Emptyin
                              "not ask for: whether somebody else has set it shows within half a "
                              "minute",
                              wanted, now);
+    }
+    if (candidate->victim->emptying) {
+        return mf_reason_new(MF_REASON_GIVES_WAY, NULL,
+                             "its balloon is told to give back what it took");
     }
     if (trouble != NULL) {
         return mf_reason_new(MF_REASON_GIVES_WAY, NO_DRIVER, "%s", trouble);
@@ -136,7 +148,7 @@ mf_storm_plan_balloons(const MfSnapshot *snapshot, const MfStorm *storm, const G
         }
         if (victim->relieved || victim->suspended || victim->unmerged ||
             mf_balloon_is_in_doubt(&victim->balloon) || !candidate->domain->resident_bytes.known ||
-            !mf_storm_may_be_asked(&victim->calling, now_usec)) {
+            !can_be_asked(victim, now_usec)) {
             continue;
         }
         guint64 bytes =
@@ -163,7 +175,7 @@ may_be_emptied(const MfStorm *storm, const MfVictim *victim, const Emptying *emp
 
     /* Until it was looked at, and for long enough, nobody knows whose it is. */
     if (balloon->before_bytes == 0 || balloon->now_bytes == 0 || mf_balloon_is_in_doubt(balloon) ||
-        !mf_storm_may_be_asked(&victim->calling, now_usec)) {
+        !can_be_asked(victim, now_usec)) {
         return FALSE;
     }
     if (mf_balloon_is_returning(balloon)) {

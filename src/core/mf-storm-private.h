@@ -44,7 +44,7 @@ void mf_storm_bury(MfStorm *storm, MfVictim *victim);
  */
 guint64 mf_storm_take_unmerged(MfStorm *storm, guint64 written_bytes, gint64 now_usec);
 
-/* After that.  under_way: the domain is being switched or moved. */
+/* After that.  under_way: the domain is being un-merged or moved. */
 void mf_storm_note_unmerging(MfVictim *victim, gboolean under_way);
 
 /* What the plan has un-merged is to be expected. */

@@ -64,8 +64,9 @@ typedef struct {
 static gboolean
 fails_to_go_on(const MfErrand *calling, gint64 now_usec)
 {
-    return calling->busy ? now_usec - calling->busy_usec > MF_STORM_OVERDUE_USEC
-                         : calling->failures_count > 0 && now_usec < calling->not_before_usec;
+    return calling->busy
+               ? now_usec - calling->busy_usec > MF_STORM_OVERDUE_USEC
+               : calling->retry.failures_count > 0 && now_usec < calling->retry.not_before_usec;
 }
 
 /* Tells of one that has room. */
@@ -90,7 +91,7 @@ going_reason(const MfErrand *calling, const char *name, const char *have_text,
     return mf_reason_new(MF_REASON_SUSPENDED, resume,
                          "paused by memfold; there is room for it, and having it go on has failed "
                          "(%u in a row): it is tried again, and others go on meanwhile",
-                         calling->failures_count);
+                         calling->retry.failures_count);
 }
 
 /* Tells why the domain is still paused, or goes on. */

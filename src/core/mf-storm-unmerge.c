@@ -9,7 +9,21 @@
  */
 #include "mf-storm-private.h"
 
+#include "mf-account.h"
 #include "mf-units.h"
+
+/* A second: on a live host somebody always writes something, which tells nothing of a QEMU that
+ * un-merges. */
+#define LIVELY_BYTES (16 * 1024 * 1024)
+
+/* When the interval began, nothing had come of it for long: a QEMU that stands still must not hide
+ * what guests write, once they do. */
+static gboolean
+was_silent(const MfStorm *storm, const MfVictim *victim)
+{
+    return storm->taken_usec - MAX(storm->unmerging_usec, victim->unmerging_usec) >
+           MF_STORM_OVERDUE_USEC;
+}
 
 guint64
 mf_storm_take_unmerged(MfStorm *storm, guint64 written_bytes, gint64 now_usec)
@@ -17,19 +31,21 @@ mf_storm_take_unmerged(MfStorm *storm, guint64 written_bytes, gint64 now_usec)
     GHashTableIter iter;
     gpointer value;
     guint64 left_bytes = written_bytes;
-    gboolean silent = now_usec - storm->unmerging_usec > MF_STORM_OVERDUE_USEC;
+    guint64 lively_bytes =
+        mf_mul_div(LIVELY_BYTES, (guint64)(now_usec - storm->taken_usec), G_USEC_PER_SEC);
 
     g_hash_table_iter_init(&iter, storm->victims);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         MfVictim *victim = value;
-        guint64 bytes = MIN(victim->unmerging_bytes, left_bytes);
 
+        if (was_silent(storm, victim)) {
+            victim->unmerging_bytes = 0;
+        }
+        guint64 bytes = MIN(victim->unmerging_bytes, left_bytes);
         left_bytes -= bytes;
-        /* A QEMU that stands still must not hide what guests write, once they do. */
-        victim->unmerging_bytes =
-            written_bytes == 0 && silent ? 0 : victim->unmerging_bytes - bytes;
+        victim->unmerging_bytes -= bytes;
     }
-    if (left_bytes < written_bytes) {
+    if (written_bytes - left_bytes >= lively_bytes) {
         storm->unmerging_usec = now_usec;
     }
     return written_bytes - left_bytes;
@@ -41,6 +57,21 @@ mf_storm_note_unmerging(MfVictim *victim, gboolean under_way)
     victim->unmerged = victim->unmerging || victim->unmerging_bytes > 0;
     victim->unmerging = victim->unmerging && under_way;
     victim->unmerging_bytes = victim->unmerging ? victim->unmerging_bytes : 0;
+}
+
+/* What the action may write, at most.  A move leaves pages of zeroes as they are. */
+static guint64
+reserve_bytes(const MfDomain *domain, MfActionKind kind)
+{
+    if (kind == MF_ACTION_GROUP) {
+        MfU64 cost = mf_account_move_cost_bytes(domain);
+        return cost.known ? cost.value : 0;
+    }
+    MfU64 cost = mf_account_unmerge_cost_bytes(domain);
+    MfU64 merged = domain->merged_bytes.known ? domain->merged_bytes : domain->saved_bytes;
+    guint64 mapped_bytes = mf_add_sat(merged.known ? merged.value : 0,
+                                      domain->zero_bytes.known ? domain->zero_bytes.value : 0);
+    return MAX(cost.known ? cost.value : 0, mapped_bytes);
 }
 
 void
@@ -55,12 +86,10 @@ mf_storm_plan_unmerging(const MfSnapshot *snapshot, const MfPlan *plan, MfStorm 
         }
         const MfDomain *domain = mf_snapshot_find(snapshot, action->uuid);
         MfVictim *victim = mf_storm_victim(storm, action->uuid);
-        MfU64 merged = domain->merged_bytes.known ? domain->merged_bytes : domain->saved_bytes;
         victim->unmerging = TRUE;
-        victim->unmerging_bytes =
-            mf_add_sat(merged.known ? merged.value : 0,
-                       domain->zero_bytes.known ? domain->zero_bytes.value : 0);
-        storm->unmerging_usec = snapshot->taken_usec;
+        /* What is moved and switched off is copied once. */
+        victim->unmerging_bytes = MAX(victim->unmerging_bytes, reserve_bytes(domain, action->kind));
+        victim->unmerging_usec = snapshot->taken_usec;
     }
 }
 

@@ -4,11 +4,23 @@
 
 #include "mf-units.h"
 
+static MfU64
+shared_bytes(const MfHost *host)
+{
+    guint64 zero_pages = host->zero_pages.known ? host->zero_pages.value : 0;
+
+    return host->saved_bytes.known
+               ? MF_U64(mf_sub_clamp(host->saved_bytes.value,
+                                     mf_mul_sat(zero_pages, host->page_size_bytes)))
+               : MF_U64_ABSENT;
+}
+
 void
 mf_unseen_note(MfUnseen *unseen, const MfHost *host, guint64 written_bytes)
 {
-    guint64 dropped_bytes = unseen->saved_bytes.known && host->saved_bytes.known
-                                ? mf_sub_clamp(unseen->saved_bytes.value, host->saved_bytes.value)
+    MfU64 shared = shared_bytes(host);
+    guint64 dropped_bytes = unseen->shared_bytes.known && shared.known
+                                ? mf_sub_clamp(unseen->shared_bytes.value, shared.value)
                                 : 0;
 
     if (host->full_scans_count.known) {
@@ -25,8 +37,8 @@ mf_unseen_note(MfUnseen *unseen, const MfHost *host, guint64 written_bytes)
     guint64 old_bytes = MIN(unseen->old_bytes, dropped_bytes);
     unseen->old_bytes -= old_bytes;
     unseen->new_bytes = mf_sub_clamp(unseen->new_bytes, dropped_bytes - old_bytes);
-    if (host->saved_bytes.known) {
-        unseen->saved_bytes = host->saved_bytes;
+    if (shared.known) {
+        unseen->shared_bytes = shared;
     }
 }
 
@@ -77,7 +89,9 @@ mf_storm_note_shared(MfStorm *storm, const MfDomain *domain)
     }
     guint64 shared_bytes = mf_sub_clamp(domain->saved_bytes.value,
                                         domain->zero_bytes.known ? domain->zero_bytes.value : 0);
-    if (!victim->shared_bytes.known || victim->shared_bytes.value != shared_bytes) {
+    /* Zero pages are read at each tick: they make no new accounts. */
+    if (!victim->shared_bytes.known || victim->accounts_usec != domain->accounts_usec) {
+        victim->accounts_usec = domain->accounts_usec;
         victim->shared_bytes = MF_U64(shared_bytes);
         victim->shared_at_bytes = storm->broken_bytes;
     }

@@ -69,7 +69,7 @@ mf_storm_is_under_way(const MfErrand *errand, gint64 now_usec)
 gboolean
 mf_storm_may_be_asked(const MfErrand *errand, gint64 now_usec)
 {
-    return !errand->busy && now_usec >= errand->not_before_usec;
+    return !errand->busy && now_usec >= errand->retry.not_before_usec;
 }
 
 void
@@ -346,12 +346,26 @@ note_reclaimed(MfVictim *victim, guint64 given_bytes)
     victim->asked_bytes = 0;
 }
 
+/* When it may be asked again. */
+static void
+note_outcome(MfRetry *retry, gboolean succeeded, gint64 now_usec)
+{
+    if (succeeded) {
+        retry->failures_count = 0;
+        return;
+    }
+    retry->failures_count++;
+    retry->not_before_usec =
+        now_usec + MIN(RETRY_FIRST_USEC << MIN(retry->failures_count - 1, 8), RETRY_LAST_USEC);
+}
+
 void
 mf_storm_done(MfStorm *storm, MfActionKind kind, const char *uuid, gboolean succeeded,
               guint64 given_bytes, gint64 now_usec)
 {
     MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
     MfErrand *errand = NULL;
+    gboolean gave = FALSE;
 
     if (victim == NULL) {
         return;
@@ -363,14 +377,12 @@ mf_storm_done(MfStorm *storm, MfActionKind kind, const char *uuid, gboolean succ
     } else {
         note_called(storm, victim, succeeded, now_usec);
     }
-    if (succeeded || (kind == MF_ACTION_RECLAIM && given_bytes > 0)) {
-        errand->failures_count = 0;
+    gave = succeeded || (kind == MF_ACTION_RECLAIM && given_bytes > 0);
+    note_outcome(kind == MF_ACTION_BALLOON ? &victim->balloon_retry : &errand->retry, gave,
+                 now_usec);
+    if (gave) {
         note_success(storm, victim, kind, now_usec);
-        return;
     }
-    errand->failures_count++;
-    errand->not_before_usec =
-        now_usec + MIN(RETRY_FIRST_USEC << MIN(errand->failures_count - 1, 8), RETRY_LAST_USEC);
 }
 
 void

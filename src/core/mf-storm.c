@@ -147,6 +147,28 @@ fallen_bytes(const MfStorm *storm, MfU64 have)
                                                  : G_MAXUINT64;
 }
 
+/* Pages of zeroes that were written are no merged pages to the kernel, and are counted nowhere.
+ * Their number falls at once. */
+static guint64
+dropped_zero_bytes(const MfStorm *storm, const MfHost *host)
+{
+    return storm->zero_pages.known && host->zero_pages.known
+               ? mf_mul_sat(mf_sub_clamp(storm->zero_pages.value, host->zero_pages.value),
+                            host->page_size_bytes)
+               : 0;
+}
+
+/* Where nothing else tells what was written: what KSM's counters call saved no more, but for what
+ * ended before. */
+static guint64
+dropped_saved_bytes(const MfStorm *storm, const MfHost *host)
+{
+    return storm->saved_bytes.known && host->saved_bytes.known
+               ? mf_sub_clamp(mf_sub_clamp(storm->saved_bytes.value, host->saved_bytes.value),
+                              mf_add_sat(storm->unseen.new_bytes, storm->unseen.old_bytes))
+               : 0;
+}
+
 /* The rates of the interval that ends now. */
 static void
 measure(const MfHost *host, MfStorm *storm, MfU64 have, gint64 interval_usec)
@@ -154,12 +176,11 @@ measure(const MfHost *host, MfStorm *storm, MfU64 have, gint64 interval_usec)
     MfU64 breaks = growth(storm->cow_breaks_count, host->cow_breaks_count);
     guint64 broken_bytes = breaks.known ? mf_mul_sat(breaks.value, host->page_size_bytes) : 0;
     gboolean counted = storm->saved_bytes.known && host->saved_bytes.known;
-    guint64 dropped_bytes =
-        counted ? mf_sub_clamp(storm->saved_bytes.value, host->saved_bytes.value) : 0;
+    guint64 dropped_bytes = breaks.known ? mf_add_sat(broken_bytes, dropped_zero_bytes(storm, host))
+                                         : dropped_saved_bytes(storm, host);
     /* A domain that ends takes its savings with it, and leaves more at hand: nothing was written.
      */
     guint64 lost_bytes = MIN(dropped_bytes, fallen_bytes(storm, have));
-    /* Zero pages are in the second only, what ksmd has not noticed yet in the first. */
     guint64 written_bytes = MAX(broken_bytes, lost_bytes);
     guint64 unmerged_bytes =
         mf_storm_take_unmerged(storm, written_bytes, storm->taken_usec + interval_usec);
@@ -375,13 +396,14 @@ mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm
         mf_storm_note_shared(storm, domain);
         note_domain(host, domain, storm, first ? 0 : interval_usec);
         mf_storm_note_unmerging(mf_storm_victim(storm, domain->uuid),
-                                domain->switching || domain->regrouping);
+                                domain->is_unmerging || domain->is_moving);
         move_baseline(domain, storm);
     }
     storm->begun_usec = storm->taken_usec;
     storm->taken_usec = snapshot->taken_usec;
     storm->cow_breaks_count = host->cow_breaks_count;
     storm->saved_bytes = host->saved_bytes;
+    storm->zero_pages = host->zero_pages;
     storm->have_bytes = have;
 }
 

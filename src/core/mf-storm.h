@@ -23,12 +23,17 @@
 #include "mf-plan.h"
 #include "mf-types.h"
 
+/* What failed, and is tried again. */
+typedef struct {
+    gint64 not_before_usec;
+    guint failures_count; /* in a row */
+} MfRetry;
+
 /* One way to have a domain give way: what is under way, and when it may be asked again. */
 typedef struct {
     gboolean busy;
-    gint64 busy_usec;       /* since then */
-    gint64 not_before_usec; /* it failed: it is asked again then */
-    guint failures_count;   /* in a row */
+    gint64 busy_usec; /* since then */
+    MfRetry retry;
 } MfErrand;
 
 /* A domain as the guard sees it. */
@@ -36,6 +41,7 @@ typedef struct {
     MfErrand swapping;     /* MF_ACTION_RECLAIM, which needs no libvirt */
     MfErrand calling;      /* the others, which do */
     gboolean pausing;      /* that is MF_ACTION_SUSPEND */
+    MfRetry balloon_retry; /* of MF_ACTION_BALLOON alone: it can be paused meanwhile */
     gboolean emptying;     /* that is a balloon that gives all back */
     guint64 filling_bytes; /* that is a balloon that is asked for so much */
     gboolean missed;       /* a check was wanted while a call was under way */
@@ -59,8 +65,10 @@ typedef struct {
     gboolean unmerging;      /* memfold has it un-merged, or moved to another group */
     gboolean unmerged;       /* the same in the interval that was measured last */
     guint64 unmerging_bytes; /* what that may still write */
+    gint64 unmerging_usec;   /* when it was planned last */
     gint64 pid;              /* of the QEMU that the next two are of; 0: not known */
     MfU64 shared_bytes;      /* of its merged pages, what they save; of zeroes they show at once */
+    gint64 accounts_usec;    /* of the accounts that tell so */
     guint64 shared_at_bytes; /* what had been written on the host when that was accounted */
 } MfVictim;
 
@@ -69,10 +77,10 @@ typedef struct {
  * ends.
  */
 typedef struct {
-    guint64 new_bytes; /* came during the sweep that is under way */
-    guint64 old_bytes; /* during the one before it */
-    MfU64 scans_count; /* the sweeps that had ended then */
-    MfU64 saved_bytes; /* what was called saved then */
+    guint64 new_bytes;  /* came during the sweep that is under way */
+    guint64 old_bytes;  /* during the one before it */
+    MfU64 scans_count;  /* the sweeps that had ended then */
+    MfU64 shared_bytes; /* what was called saved then, but for zeroes, which show at once */
 } MfUnseen;
 
 /* What the guard remembers from one tick to the next. */
@@ -80,10 +88,11 @@ typedef struct {
     gint64 taken_usec; /* when the figures that follow were taken; 0: not yet */
     MfU64 cow_breaks_count;
     MfU64 saved_bytes;
+    MfU64 zero_pages;
     MfU64 have_bytes;
     MfUnseen unseen;
     guint64 broken_bytes;     /* of merged memory, written on the host since it is looked at */
-    gint64 unmerging_usec;    /* when un-merging was planned, or has written, last */
+    gint64 unmerging_usec;    /* when un-merging has written last */
     gint64 begun_usec;        /* of the interval that was measured last */
     MfU64 written_rate_bytes; /* a second in it: merged memory that was written */
     MfU64 loss_rate_bytes;    /* the same, or what was lost with it */

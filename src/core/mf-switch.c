@@ -12,26 +12,20 @@ to_be_switched(const MfDomain *domain, const MfVerdict *verdict)
            domain->mode != verdict->want && (domain->caps & MF_CAPS_SWITCH) != 0;
 }
 
-static gboolean
-is_being_unmerged(const MfDomain *domain, const MfVerdict *verdict)
-{
-    return domain->is_asked && verdict->want == MF_MODE_OFF && to_be_switched(domain, verdict);
-}
-
-/* What a domain still takes by what is under way: moving it to another group copies what it has
- * merged, too. */
+/* What a domain still takes by what is under way, whatever is wanted of it by now: moving it to
+ * another group copies what it has merged, too. */
 static guint64
-taken_bytes(const MfDomain *domain, const MfVerdict *verdict)
+taken_bytes(const MfDomain *domain)
 {
     guint64 moving_bytes = domain->is_moving ? mf_account_move_cost_bytes(domain).value : 0;
     guint64 unmerging_bytes =
-        is_being_unmerged(domain, verdict) ? mf_account_unmerge_cost_bytes(domain).value : 0;
+        domain->is_unmerging ? mf_account_unmerge_cost_bytes(domain).value : 0;
 
     return MAX(moving_bytes, unmerging_bytes);
 }
 
 MfU64
-mf_switch_headroom(const MfConfig *config, const MfSnapshot *snapshot, const MfPlan *plan)
+mf_switch_headroom(const MfConfig *config, const MfSnapshot *snapshot)
 {
     const MfHost *host = &snapshot->host;
 
@@ -43,8 +37,7 @@ mf_switch_headroom(const MfConfig *config, const MfSnapshot *snapshot, const MfP
     guint64 headroom_bytes = mf_sub_clamp(host->mem_available_bytes.value, reserve_bytes);
     for (guint i = 0; i < snapshot->domains->len; i++) {
         headroom_bytes =
-            mf_sub_clamp(headroom_bytes, taken_bytes(g_ptr_array_index(snapshot->domains, i),
-                                                     g_ptr_array_index(plan->verdicts, i)));
+            mf_sub_clamp(headroom_bytes, taken_bytes(g_ptr_array_index(snapshot->domains, i)));
     }
     return MF_U64(headroom_bytes);
 }
@@ -149,15 +142,14 @@ add_unmerge(MfPlan *plan, const MfDomain *domain, const MfVerdict *verdict, guin
 
 /* One that is being un-merged and is not overdue, or NULL. */
 static const MfDomain *
-find_under_way(const MfSnapshot *snapshot, const MfPlan *plan)
+find_under_way(const MfSnapshot *snapshot)
 {
     const MfDomain *under_way = NULL;
 
     for (guint i = 0; i < snapshot->domains->len; i++) {
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
 
-        if (is_being_unmerged(domain, g_ptr_array_index(plan->verdicts, i)) &&
-            domain->switch_error == NULL) {
+        if (domain->is_unmerging && domain->switch_error == NULL) {
             under_way = domain;
         }
     }
@@ -170,7 +162,7 @@ mf_switch_off(const MfConfig *config, const MfSnapshot *snapshot, MfU64 headroom
 {
     g_autoptr(GPtrArray) waiting = g_ptr_array_new();
     g_autoptr(GHashTable) moved = moved_uuids(plan);
-    const MfDomain *under_way = find_under_way(snapshot, plan);
+    const MfDomain *under_way = find_under_way(snapshot);
     const MfDomain *next = NULL;
     guint64 next_cost_bytes = G_MAXUINT64;
 

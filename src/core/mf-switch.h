@@ -14,7 +14,7 @@
 
 /* What un-merging may take: available memory above the reserve, less what un-mergings and moves
  * that are under way may still take. */
-MfU64 mf_switch_headroom(const MfConfig *config, const MfSnapshot *snapshot, const MfPlan *plan);
+MfU64 mf_switch_headroom(const MfConfig *config, const MfSnapshot *snapshot);
 
 /* Turns merging off where the plan's verdicts want that and headroom allows it. */
 void mf_switch_off(const MfConfig *config, const MfSnapshot *snapshot, MfU64 headroom,

@@ -87,10 +87,10 @@ typedef struct {
 
     guint caps; /* MfCaps */
     MfMode mode;
-    GPtrArray *blocks;  /* of MfBlock, which copies share; NULL when QEMU has not told */
-    gboolean switching; /* no switch is to be started now: one is under way or failed lately */
-    gboolean is_asked;  /* of these: QEMU has not answered yet, and may be un-merging */
-    char *switch_error; /* why QEMU's last answer failed or is overdue, or NULL */
+    GPtrArray *blocks;     /* of MfBlock, which copies share; NULL when QEMU has not told */
+    gboolean switching;    /* no switch is to be started now: one is under way or failed lately */
+    gboolean is_unmerging; /* of these: QEMU was asked to, and has not answered yet */
+    char *switch_error;    /* why QEMU's last answer failed or is overdue, or NULL */
 
     gint64 accounts_usec;   /* when what smaps tells began to be read, maybe long ago; 0: not yet */
     MfU64 mergeable_bytes;  /* VMAs marked VM_MERGEABLE ("mg" in VmFlags) */

@@ -47,7 +47,8 @@ on_answer(G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
     if (mf_registry_take_answer(engine->registry, asked->serial, answer, g_get_monotonic_time())) {
         mf_engine_note_changed(engine);
     }
-    if (answer->question.set == MF_MODE_OFF && (answer->error || answer->set_error)) {
+    if (answer->question.set == MF_MODE_OFF &&
+        (answer->error || answer->set_error || answer->stopped)) {
         mf_storm_unmerge_failed(&engine->memory->storm, uuid);
     }
     if (domain && domain->mode == MF_MODE_OFF) {

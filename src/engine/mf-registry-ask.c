@@ -48,6 +48,7 @@ begin_call(MfRegistry *registry, Known *known, gint64 now_usec)
     g_ptr_array_add(registry->calls, call);
     known->asked = TRUE;
     known->asked_usec = now_usec;
+    known->asked_set = known->set_due;
     known->query_due = FALSE;
     known->set_due = MF_MODE_UNKNOWN;
 }

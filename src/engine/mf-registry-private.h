@@ -20,6 +20,7 @@ typedef struct {
 
     gboolean asked; /* a call to its QEMU is under way */
     gint64 asked_usec;
+    MfMode asked_set;         /* UNKNOWN: it was asked how it is, and no more */
     gboolean was_silent;      /* the last answer was overdue: those that answer are asked first */
     gboolean stopped;         /* its QEMU was, when it was to be asked last */
     gint64 stopped_look_usec; /* when to look again */

@@ -186,7 +186,7 @@ mf_registry_copy_domains(const MfRegistry *registry, gint64 now_usec)
         MfDomain *copy = mf_domain_copy(known->domain);
         gint64 silent_usec = now_usec - known->asked_usec;
 
-        copy->is_asked = known->asked;
+        copy->is_unmerging = known->asked && known->asked_set == MF_MODE_OFF;
         copy->is_moving = known->moving;
         copy->switching = known->asked || known->stopped || now_usec < known->not_before_usec;
         copy->regrouping = known->moving || now_usec < known->move_not_before_usec;

@@ -118,12 +118,48 @@ test_one_question_at_a_time(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_false(mf_registry_is_asked(scene->registry, "nobody"));
     domains = mf_registry_copy_domains(scene->registry, 3 * SEC);
     g_assert_true(((MfDomain *)domains->pdata[0])->switching);
-    g_assert_true(((MfDomain *)domains->pdata[0])->is_asked);
     g_assert_null(((MfDomain *)domains->pdata[0])->switch_error);
     g_clear_pointer(&domains, g_ptr_array_unref);
     domains = mf_registry_copy_domains(scene->registry, 30 * SEC);
     g_assert_nonnull(((MfDomain *)domains->pdata[0])->switch_error);
-    g_assert_true(((MfDomain *)domains->pdata[0])->is_asked);
+}
+
+/* Only one that is asked to un-merge may take memory by it, for as long as it does not answer. */
+static void
+test_who_is_unmerging(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const struct {
+        MfMode set;
+        gboolean is_unmerging;
+    } cases[] = {{MF_MODE_UNKNOWN, FALSE},
+                 {MF_MODE_OFF, TRUE},
+                 {MF_MODE_UNKNOWN, FALSE},
+                 {MF_MODE_ON, FALSE},
+                 {MF_MODE_FROZEN, FALSE}};
+
+    mf_registry_update(scene->registry, scene->facts, MF_SOURCE_LIBVIRT, 1 * SEC);
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        MfQuestion question = {0};
+        guint serial = 0;
+        g_autoptr(GPtrArray) before = NULL;
+        g_autoptr(GPtrArray) asked = NULL;
+        g_autoptr(GPtrArray) answered = NULL;
+        g_autoptr(MfAnswer) answer = NULL;
+
+        g_test_message("case %u", i);
+        mf_registry_want_query(scene->registry, UUID_A);
+        mf_registry_want_mode(scene->registry, UUID_A, cases[i].set);
+        before = mf_registry_copy_domains(scene->registry, 1 * SEC);
+        g_assert_false(((MfDomain *)before->pdata[0])->is_unmerging);
+        g_assert_true(mf_registry_next_question(scene->registry, 1 * SEC, &question, &serial));
+        asked = mf_registry_copy_domains(scene->registry, 100 * SEC);
+        g_assert_true(((MfDomain *)asked->pdata[0])->switching);
+        g_assert_cmpint(((MfDomain *)asked->pdata[0])->is_unmerging, ==, cases[i].is_unmerging);
+        answer = answer_new(&question, MF_CAP_PROBED, MF_MODE_ON);
+        mf_registry_take_answer(scene->registry, serial, answer, 1 * SEC);
+        answered = mf_registry_copy_domains(scene->registry, 1 * SEC);
+        g_assert_false(((MfDomain *)answered->pdata[0])->is_unmerging);
+    }
 }
 
 static void
@@ -138,7 +174,6 @@ test_failures_are_tried_again_later(Scene *scene, gconstpointer unused G_GNUC_UN
     domains = mf_registry_copy_domains(scene->registry, 5 * SEC);
     g_assert_cmpstr(((MfDomain *)domains->pdata[0])->switch_error, ==, "query refused");
     g_assert_true(((MfDomain *)domains->pdata[0])->switching);
-    g_assert_false(((MfDomain *)domains->pdata[0])->is_asked);
     g_assert_false(mf_registry_is_asked(scene->registry, UUID_A));
     ask_and_answer(scene, 6 * SEC, 0, MF_MODE_UNKNOWN, NULL, &failed);
     assert_nothing_to_ask(scene, 15 * SEC);
@@ -341,6 +376,7 @@ main(int argc, char **argv)
     add("doubt", test_doubt);
     add("probe-once", test_probe_once);
     add("one-question-at-a-time", test_one_question_at_a_time);
+    add("who-is-unmerging", test_who_is_unmerging);
     add("failures-are-tried-again-later", test_failures_are_tried_again_later);
     add("a-refused-switch-waits-until-the-policy-changes",
         test_a_refused_switch_waits_until_the_policy_changes);

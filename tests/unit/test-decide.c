@@ -341,7 +341,7 @@ test_one_at_a_time(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_true(is_told(scene, large, MF_REASON_WAITING));
 
     /* One under way holds the rest that have something merged, until it is overdue. */
-    small->switching = small->is_asked = TRUE;
+    small->switching = small->is_unmerging = TRUE;
     decide(scene);
     g_assert_null(action_on(scene, small));
     g_assert_null(action_on(scene, large));
@@ -362,7 +362,7 @@ test_one_at_a_time(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     g_assert_true(is_told(scene, large, MF_REASON_NO_HEADROOM));
 
     /* One that has failed, and is not asked again yet, takes nothing. */
-    small->is_asked = FALSE;
+    small->is_unmerging = FALSE;
     decide(scene);
     g_assert_null(action_on(scene, small));
     g_assert_nonnull(action_on(scene, large));

@@ -77,8 +77,18 @@ test_headroom_is_spent_once(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     decide(scene);
     g_assert_null(action_on(scene, off, MF_ACTION_DOMAIN_MODE));
 
+    /* A mere question takes nothing, nor does one that was asked and has failed. */
     mover->regrouping = mover->is_moving = FALSE;
-    off->switching = off->is_asked = TRUE;
+    off->switching = TRUE;
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, mover), ==, "new");
+
+    /* QEMU goes on with what it was asked, also when that is wanted no longer. */
+    off->is_unmerging = TRUE;
+    off->policy->merge = MF_MERGE_ON;
+    decide(scene);
+    g_assert_null(moved_to(scene, mover));
+    off->policy->merge = MF_MERGE_OFF;
     decide(scene);
     g_assert_null(moved_to(scene, mover));
     g_assert_cmpint(first_reason(scene, mover), ==, MF_REASON_NO_HEADROOM);

@@ -81,6 +81,8 @@ test_balloons(Three *three, gconstpointer unused G_GNUC_UNUSED)
     scene->host->mem_available_bytes = MF_U64(500 * MIB);
     scene_tick(scene, G_USEC_PER_SEC);
     g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->low)->bytes, ==, 0);
+    scene_tick(scene, G_USEC_PER_SEC); /* the call is under way */
+    g_assert_nonnull(strstr(text_of(three, three->low), "is told to give back"));
     scene_done(scene, MF_ACTION_BALLOON, three->low, TRUE);
     mf_balloon_return(&balloon);
     mf_storm_set_balloon(&scene->memory->storm, three->low->uuid, &balloon,
@@ -242,6 +244,30 @@ test_a_failed_call_is_tried_again(Three *three, gconstpointer unused G_GNUC_UNUS
     g_assert_cmpuint(scene_action(scene, MF_ACTION_BALLOON, three->low)->bytes / MIB, ==, 500);
 }
 
+/* One whose balloon can't be filled can be paused all the same, before a higher one is. */
+static void
+test_a_balloon_that_fails_keeps_nobody_running(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    scene->config->storm_balloon = TRUE;
+    scene->config->storm_suspend = TRUE;
+    for (guint waits_sec = 1; waits_sec <= 4; waits_sec *= 2) {
+        storm(three, 25);
+        g_assert_cmpuint(scene_count(scene, MF_ACTION_SUSPEND), ==, 0);
+        g_assert_nonnull(scene_action(scene, MF_ACTION_BALLOON, three->low));
+        scene_done(scene, MF_ACTION_BALLOON, three->low, FALSE);
+        if (waits_sec < 4) {
+            scene->snapshot->taken_usec += (waits_sec - 1) * G_USEC_PER_SEC;
+        }
+    }
+    scene_write(scene, three->low, 200);
+    scene_write(scene, three->middle, 20);
+    storm(three, 0);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_SUSPEND, three->low));
+    g_assert_null(scene_action(scene, MF_ACTION_SUSPEND, three->middle));
+}
+
 /* The same, as it was last looked at: it has taken 400 MiB of 500. */
 static MfBalloon
 taken(Three *three, const MfDomain *domain)
@@ -336,6 +362,7 @@ main(int argc, char **argv)
     THREE("left", test_a_balloon_that_was_left);
     THREE("slow-call", test_a_slow_call_is_waited_for);
     THREE("failed-call", test_a_failed_call_is_tried_again);
+    THREE("fails-and-is-paused", test_a_balloon_that_fails_keeps_nobody_running);
     THREE("one-by-one", test_one_balloon_after_the_other);
     THREE("shows-first", test_what_is_given_back_shows_first);
     THREE("returns", test_what_is_told_of_one_that_returns);

@@ -9,19 +9,25 @@ unmerge(Three *three)
     three->low->policy->merge = MF_MERGE_OFF;
     scene_tick(&three->scene, G_USEC_PER_SEC);
     g_assert_nonnull(scene_action(&three->scene, MF_ACTION_DOMAIN_MODE, three->low));
-    three->low->switching = TRUE;
+    three->low->switching = three->low->is_unmerging = TRUE;
     three->low->cow_breaks_count = MF_U64_ABSENT; /* nobody looks at it meanwhile */
 }
 
 /* So much is written on the host within a second, by whomever. */
 static void
-write_on_host(Three *three, guint64 mib)
+write_pages_on_host(Three *three, guint64 pages)
 {
     Scene *scene = &three->scene;
 
-    scene->host->cow_breaks_count.value += mib * MIB_PAGES;
-    scene->host->mem_available_bytes.value -= mib * MIB;
+    scene->host->cow_breaks_count.value += pages;
+    scene->host->mem_available_bytes.value -= pages * MIB / MIB_PAGES;
     scene_tick(scene, G_USEC_PER_SEC);
+}
+
+static void
+write_on_host(Three *three, guint64 mib)
+{
+    write_pages_on_host(three, mib * MIB_PAGES);
 }
 
 static void
@@ -46,6 +52,21 @@ test_own_is_no_storm(Three *three, gconstpointer unused G_GNUC_UNUSED)
     g_assert_true(storm->raging);
 }
 
+/* Accounts may be older than what was merged, which the kernel counts. */
+static void
+test_what_was_merged_since_is_own_too(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    three->low->merged_bytes = three->low->saved_bytes = MF_U64(0);
+    three->low->profit_bytes = MF_I64(512 * MIB);
+    three->low->rmap_items_pages = MF_U64(0);
+    unmerge(three);
+    for (guint i = 0; i < 4; i++) {
+        write_on_host(three, 125);
+        g_assert_false(scene_storm(&three->scene)->raging);
+        g_assert_cmpuint(scene_storm(&three->scene)->written_rate_bytes.value, ==, 0);
+    }
+}
+
 /* Pages of zeroes are counted nowhere, but fall at once. */
 static void
 test_zeroes_are_own_too(Three *three, gconstpointer unused G_GNUC_UNUSED)
@@ -68,13 +89,18 @@ test_a_move_is_own_too(Three *three, gconstpointer unused G_GNUC_UNUSED)
     scene->host->has_groups = TRUE;
     three->low->pid = 1;
     three->low->ksm_group_number = MF_U64(5);
+    three->low->zero_bytes = MF_U64(200 * MIB);
     scene_tick(scene, G_USEC_PER_SEC);
     g_assert_nonnull(scene_action(scene, MF_ACTION_GROUP, three->low));
-    three->low->regrouping = TRUE;
+    three->low->regrouping = three->low->is_moving = TRUE;
     scene_write(scene, three->low, 300);
     scene_tick(scene, G_USEC_PER_SEC);
     g_assert_false(scene_storm(scene)->raging);
     g_assert_cmpuint(scene_storm(scene)->loss_rate_bytes.value, ==, 0);
+
+    /* It leaves the zeroes as they are, and so hides nothing for them. */
+    write_on_host(three, 512 - 300 + 100);
+    g_assert_cmpuint(scene_storm(scene)->written_rate_bytes.value / MIB, ==, 100);
 }
 
 /* Guests that write meanwhile: it is a storm of what they write, the one that is un-merged is not
@@ -106,7 +132,7 @@ test_a_storm_meanwhile(Three *three, gconstpointer unused G_GNUC_UNUSED)
 static void
 test_what_ends_hides_nothing(Three *three, gconstpointer way)
 {
-    enum { SUCCEEDS, FAILS, IS_SILENT, GOES };
+    enum { SUCCEEDS, FAILS, IS_SILENT, TRICKLES, IS_STOPPED, GOES };
     Scene *scene = &three->scene;
     const MfStorm *storm = scene_storm(scene);
     int how = GPOINTER_TO_INT(way);
@@ -115,19 +141,24 @@ test_what_ends_hides_nothing(Three *three, gconstpointer way)
     write_on_host(three, 50);
     g_assert_cmpuint(storm->written_rate_bytes.value, ==, 0);
     if (how == SUCCEEDS) {
-        three->low->switching = FALSE;
+        three->low->switching = three->low->is_unmerging = FALSE;
         three->low->mode = MF_MODE_OFF;
     } else if (how == FAILS) {
         mf_storm_unmerge_failed(&scene->memory->storm,
                                 three->low->uuid); /* it waits to ask again */
+    } else if (how == IS_STOPPED) {
+        three->low->is_unmerging = FALSE;
     } else if (how == GOES) {
         g_assert_true(g_ptr_array_remove(scene->snapshot->domains, three->low));
     }
     /* What it wrote until then is in this interval. */
-    write_on_host(three, how == IS_SILENT ? 0 : 50);
+    write_on_host(three, how == IS_SILENT || how == TRICKLES ? 0 : 50);
     g_assert_cmpuint(storm->written_rate_bytes.value, ==, 0);
     for (guint i = 0; how == IS_SILENT && i < 6; i++) {
         write_on_host(three, 0);
+    }
+    for (guint i = 0; how == TRICKLES && i < 8; i++) {
+        write_pages_on_host(three, 1);
     }
     write_on_host(three, 100);
     g_assert_cmpuint(storm->written_rate_bytes.value / MIB, ==, 100);
@@ -140,10 +171,12 @@ test_what_ends_hides_nothing(Three *three, gconstpointer way)
 int
 main(int argc, char **argv)
 {
-    static const char *const ways[] = {"succeeds", "fails", "silent", "goes"};
+    static const char *const ways[] = {"succeeds", "fails",   "silent",
+                                       "trickles", "stopped", "goes"};
 
     g_test_init(&argc, &argv, NULL);
     THREE("own", test_own_is_no_storm);
+    THREE("merged-since", test_what_was_merged_since_is_own_too);
     THREE("zeroes", test_zeroes_are_own_too);
     THREE("move", test_a_move_is_own_too);
     THREE("storm", test_a_storm_meanwhile);

@@ -162,6 +162,27 @@ test_a_domain_ends(Scene *scene, gconstpointer way)
     g_assert_cmpuint(need_mib(scene), ==, 2048 - 350);
 }
 
+/* That the counters notice it later, while something else takes memory, is no writing: neither
+ * where the kernel counts what is written, nor elsewhere. */
+static void
+test_an_end_is_noticed_late(Scene *scene, gconstpointer counted)
+{
+    MfDomain *domain = scene_add(scene, "vm", 100);
+
+    if (!GPOINTER_TO_INT(counted)) {
+        scene->host->cow_breaks_count = MF_U64_ABSENT;
+    }
+    scene_tick(scene, 0);
+    g_assert_true(g_ptr_array_remove(scene->snapshot->domains, domain));
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpuint(need_mib(scene), ==, 2048 - 400);
+    scene->host->saved_bytes.value -= 250 * MIB;
+    scene->host->mem_available_bytes.value -= 250 * MIB;
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_cmpuint(scene_storm(scene)->written_rate_bytes.value, ==, 0);
+    g_assert_false(scene_storm(scene)->raging);
+}
+
 /* What it wrote before its end is not there to be given back once more. */
 static void
 test_a_writer_ends(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
@@ -170,10 +191,14 @@ test_a_writer_ends(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 
     scene_tick(scene, 0);
     scene_write(scene, domain, 50);
-    domain->saved_bytes.value -= 50 * MIB; /* its accounts are new */
+    domain->saved_bytes.value -= 50 * MIB;
+    domain->accounts_usec = scene->snapshot->taken_usec; /* they are new */
     scene_tick(scene, G_USEC_PER_SEC);
-    scene_write(scene, domain, 100);
-    scene_tick(scene, G_USEC_PER_SEC);
+    for (guint i = 0; i < 4; i++) {
+        domain->zero_bytes.value += 4096; /* read at each tick, and no new accounts */
+        scene_write(scene, domain, 25);
+        scene_tick(scene, G_USEC_PER_SEC);
+    }
     g_assert_cmpuint(need_mib(scene), ==, 2048 - 150);
     g_assert_true(g_ptr_array_remove(scene->snapshot->domains, domain));
     scene_tick(scene, G_USEC_PER_SEC);
@@ -194,6 +219,10 @@ main(int argc, char **argv)
     SCENE("older-first", test_falls_are_of_what_is_older);
     SCENE("newer-host", test_a_newer_host);
     SCENE("writer-ends", test_a_writer_ends);
+    g_test_add("/storm-unseen/late/counted", Scene, GINT_TO_POINTER(TRUE), scene_open,
+               test_an_end_is_noticed_late, scene_close);
+    g_test_add("/storm-unseen/late/stock", Scene, GINT_TO_POINTER(FALSE), scene_open,
+               test_an_end_is_noticed_late, scene_close);
     for (guint way = 0; way < G_N_ELEMENTS(ways); way++) {
         g_autofree char *path = g_strconcat("/storm-unseen/ends/", ways[way], NULL);
         g_test_add(path, Scene, GINT_TO_POINTER(way), scene_open, test_a_domain_ends, scene_close);

@@ -8,28 +8,32 @@ test_measures(void)
 {
     static const struct {
         const char *name;
-        gboolean counted; /* the kernel counts what is written */
-        guint64 written_mib, dropped_mib;
-        gint64 lost_mib; /* less than 0: more is at hand */
+        gboolean counted;                           /* the kernel counts what is written */
+        guint64 written_mib, dropped_mib, zero_mib; /* pages of zeroes are dropped as well */
+        gint64 lost_mib;                            /* less than 0: more is at hand */
         guint64 swap_mib;
         guint64 rate_mib, loss_mib, expected_mib;
         gboolean raging;
     } cases[] = {
-        {"nothing happens", TRUE, 0, 0, 0, 0, 0, 0, 0, FALSE},
-        {"memory goes elsewhere", TRUE, 0, 0, 900, 0, 0, 0, 0, FALSE},
-        {"a storm", TRUE, 100, 0, 100, 0, 100, 100, 1948, TRUE},
-        {"a slow one lasts longer than the horizon", TRUE, 30, 0, 30, 0, 30, 30, 2018, FALSE},
-        {"counted by saved memory alone", FALSE, 0, 100, 100, 0, 100, 100, 1948, TRUE},
-        {"zero pages show only there", TRUE, 0, 100, 100, 0, 100, 100, 1948, TRUE},
-        {"swap is at hand, too", TRUE, 100, 0, 100, 2200, 100, 100, 1948, FALSE},
-        {"what is left fits: no storm", TRUE, 100, 1200, 100, 0, 100, 100, 848, FALSE},
-        {"a domain ends, and takes its savings with it", TRUE, 0, 600, -300, 0, 0, 0, 0, FALSE},
-        {"the same, counted by saved memory alone", FALSE, 0, 600, -300, 0, 0, 0, 0, FALSE},
-        {"one ends, and another one writes", TRUE, 100, 600, -300, 0, 100, 100, 1448, TRUE},
-        {"no more was written than was lost", FALSE, 0, 600, 100, 0, 100, 100, 1448, TRUE},
-        {"what falls with it counts", TRUE, 60, 0, 120, 0, 60, 120, 3976, TRUE},
-        {"little of what falls is merged memory", TRUE, 10, 0, 500, 0, 10, 10, 2038, FALSE},
-        {"less than a MiB a second is nothing", FALSE, 0, 0, 1000, 0, 0, 0, 0, FALSE},
+        {"nothing happens", TRUE, 0, 0, 0, 0, 0, 0, 0, 0, FALSE},
+        {"memory goes elsewhere", TRUE, 0, 0, 0, 900, 0, 0, 0, 0, FALSE},
+        {"a storm", TRUE, 100, 0, 0, 100, 0, 100, 100, 1948, TRUE},
+        {"a slow one lasts longer than the horizon", TRUE, 30, 0, 0, 30, 0, 30, 30, 2018, FALSE},
+        {"counted by saved memory alone", FALSE, 0, 100, 0, 100, 0, 100, 100, 1948, TRUE},
+        {"zero pages show only there", TRUE, 0, 0, 100, 100, 0, 100, 100, 1948, TRUE},
+        {"beside what else is written", TRUE, 60, 0, 40, 100, 0, 100, 100, 1948, TRUE},
+        {"a domain ends with them, and another one writes", TRUE, 60, 0, 300, -200, 0, 60, 60, 1688,
+         TRUE},
+        {"what ksmd notices was written before", TRUE, 0, 100, 0, 100, 0, 0, 0, 0, FALSE},
+        {"swap is at hand, too", TRUE, 100, 0, 0, 100, 2200, 100, 100, 1948, FALSE},
+        {"what is left fits: no storm", TRUE, 100, 1200, 0, 100, 0, 100, 100, 848, FALSE},
+        {"a domain ends, and takes its savings with it", TRUE, 0, 600, 0, -300, 0, 0, 0, 0, FALSE},
+        {"the same, counted by saved memory alone", FALSE, 0, 600, 0, -300, 0, 0, 0, 0, FALSE},
+        {"one ends, and another one writes", TRUE, 100, 600, 0, -300, 0, 100, 100, 1448, TRUE},
+        {"no more was written than was lost", FALSE, 0, 600, 0, 100, 0, 100, 100, 1448, TRUE},
+        {"what falls with it counts", TRUE, 60, 0, 0, 120, 0, 60, 120, 3976, TRUE},
+        {"little of what falls is merged memory", TRUE, 10, 0, 0, 500, 0, 10, 10, 2038, FALSE},
+        {"less than a MiB a second is nothing", FALSE, 0, 0, 0, 1000, 0, 0, 0, 0, FALSE},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -41,9 +45,11 @@ test_measures(void)
         if (!cases[i].counted) {
             scene.host->cow_breaks_count = MF_U64_ABSENT;
         }
+        scene.host->zero_pages = MF_U64(400 * MIB_PAGES);
         scene_tick(&scene, 0);
+        scene.host->zero_pages.value -= cases[i].zero_mib * MIB_PAGES;
         scene.host->cow_breaks_count.value += cases[i].written_mib * MIB_PAGES;
-        scene.host->saved_bytes.value -= cases[i].dropped_mib * MIB;
+        scene.host->saved_bytes.value -= (cases[i].dropped_mib + cases[i].zero_mib) * MIB;
         scene.host->mem_available_bytes.value -= (guint64)cases[i].lost_mib * MIB;
         scene_tick(&scene, G_USEC_PER_SEC);
         const MfStorm *storm = scene_storm(&scene);
