@@ -21,6 +21,7 @@ test_open(void)
         {"not asked yet", MF_MODE_UNKNOWN, 0, MF_MODE_UNKNOWN, 0, FALSE, TRUE},
         {"nobody is let in", MF_MODE_OFF, MF_REASON_MODE_UNKNOWN, MF_MODE_UNKNOWN, 0, FALSE, TRUE},
         {"is switched", MF_MODE_OFF, MF_REASON_WAITING, MF_MODE_ON, SWITCHES, FALSE, TRUE},
+        {"waits for the storm", MF_MODE_OFF, MF_REASON_WAITING, MF_MODE_ON, SWITCHES, FALSE, TRUE},
         {"is off", MF_MODE_OFF, MF_REASON_POLICY, MF_MODE_OFF, SWITCHES, FALSE, FALSE},
         {"may merge after all", MF_MODE_ON, MF_REASON_POLICY, MF_MODE_ON, SWITCHES, FALSE, FALSE},
         {"can't be switched", MF_MODE_OFF, MF_REASON_SWITCH_UNSUPPORTED, MF_MODE_UNKNOWN, PROBED,
