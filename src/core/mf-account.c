@@ -29,40 +29,59 @@ mf_account_host_saved_bytes(const MfHost *host)
     return MF_U64(mf_mul_sat(saved_pages, host->page_size_bytes));
 }
 
-/* What the kernel counts as merged now; 0 where it does not tell. */
 static guint64
-counted_bytes(const MfDomain *domain)
+zero_bytes(const MfDomain *domain)
 {
-    if (!domain->profit_bytes.known || !domain->rmap_items_pages.known) {
-        return 0;
-    }
-    guint64 items_bytes = mf_mul_sat(domain->rmap_items_pages.value, MF_RMAP_ITEM_BYTES);
-    gint64 profit_bytes = domain->profit_bytes.value;
-
-    return profit_bytes >= 0 ? mf_add_sat(items_bytes, (guint64)profit_bytes)
-                             : mf_sub_clamp(items_bytes, 0 - (guint64)profit_bytes);
-}
-
-static MfU64
-at_least(MfU64 accounted, const MfDomain *domain)
-{
-    return accounted.known ? MF_U64(MAX(accounted.value, counted_bytes(domain))) : MF_U64_ABSENT;
+    return domain->zero_bytes.known ? domain->zero_bytes.value : 0;
 }
 
 MfU64
-mf_account_unmerge_cost_bytes(const MfDomain *domain)
+mf_account_counted_bytes(const MfDomain *domain)
 {
-    if (!domain->saved_bytes.known && domain->merged_bytes.known) {
-        guint64 zero_bytes = domain->zero_bytes.known ? domain->zero_bytes.value : 0;
-        return at_least(MF_U64(mf_add_sat(domain->merged_bytes.value, zero_bytes)), domain);
+    if (!domain->profit_bytes.known || !domain->rmap_items_pages.known) {
+        return MF_U64_ABSENT;
     }
-    return at_least(domain->saved_bytes, domain);
+    guint64 items_bytes = mf_mul_sat(domain->rmap_items_pages.value, MF_RMAP_ITEM_BYTES);
+    gint64 profit_bytes = domain->profit_bytes.value;
+    guint64 all_bytes = profit_bytes >= 0 ? mf_add_sat(items_bytes, (guint64)profit_bytes)
+                                          : mf_sub_clamp(items_bytes, 0 - (guint64)profit_bytes);
+
+    return MF_U64(mf_sub_clamp(all_bytes, zero_bytes(domain)));
 }
 
 MfU64
 mf_account_move_cost_bytes(const MfDomain *domain)
 {
-    return at_least(domain->merged_bytes, domain);
+    MfU64 counted = mf_account_counted_bytes(domain);
+    guint64 merged_bytes = domain->merged_bytes.value;
+
+    if (!domain->merged_bytes.known || !counted.known) {
+        return domain->merged_bytes;
+    }
+    if (!domain->counted_bytes.known) {
+        return MF_U64(MAX(merged_bytes, counted.value));
+    }
+    return MF_U64(
+        mf_add_sat(merged_bytes, mf_sub_clamp(counted.value, domain->counted_bytes.value)));
+}
+
+MfU64
+mf_account_unmerge_cost_bytes(const MfDomain *domain)
+{
+    MfU64 counted = mf_account_counted_bytes(domain);
+    MfU64 move = mf_account_move_cost_bytes(domain);
+    guint64 most_bytes = mf_add_sat(move.value, zero_bytes(domain));
+
+    if (!domain->saved_bytes.known) {
+        return move.known ? MF_U64(most_bytes) : MF_U64_ABSENT;
+    }
+    if (!counted.known) {
+        return domain->saved_bytes;
+    }
+    /* Un-merging takes no more than either of these. */
+    guint64 counted_bytes = mf_add_sat(counted.value, zero_bytes(domain));
+    return MF_U64(MAX(domain->saved_bytes.value,
+                      move.known ? MIN(counted_bytes, most_bytes) : counted_bytes));
 }
 
 MfU64

@@ -36,10 +36,15 @@ MfU64 mf_account_saved_bytes(gboolean area_known, const MfArea *area, MfU64 zero
  * pages_sharing is. */
 MfU64 mf_account_host_saved_bytes(const MfHost *host);
 
+/* What the kernel counts as merged now, zero pages apart: ksm_process_profit, less what it takes
+ * off for its items.  It tells too much: what was written, or moved to another group, is counted
+ * until ksmd comes by, which may stand.  Absent where the kernel does not tell. */
+MfU64 mf_account_counted_bytes(const MfDomain *domain);
+
 /* The memory that un-merging a domain takes, and moving it to another merge group, at most: what
- * the last accounts say, or what the kernel counts now, whichever is more.  Accounts may be minutes
- * old, and say nothing of what has been merged since; the kernel's own count (ksm_process_profit,
- * less what it takes off for its items) tells a little too much.  Absent without accounts. */
+ * the last accounts say, which may be minutes old, and by how much the kernel's own count has grown
+ * since; without a count of that time, all of the count where it is more.  A move leaves zero pages
+ * as they are.  Absent without accounts. */
 MfU64 mf_account_unmerge_cost_bytes(const MfDomain *domain);
 MfU64 mf_account_move_cost_bytes(const MfDomain *domain);
 

@@ -27,7 +27,7 @@ typedef enum {
     MF_REASON_MODE_UNKNOWN,       /* QEMU has not answered */
     MF_REASON_SWITCH_FAILED,      /* QEMU refused the last switch, or failed to answer */
     MF_REASON_NO_HEADROOM,        /* un-merging would take more memory than is available */
-    MF_REASON_WAITING,            /* another domain is being un-merged first */
+    MF_REASON_WAITING,            /* it is done later: another domain comes first, say */
     MF_REASON_KSM_MISSING,        /* kernel without KSM */
     MF_REASON_KSM_OFF,            /* ksmd does not run, and memfold may not start it */
     MF_REASON_OTHER_MANAGER,      /* ksmtuned runs: memfold stands back */

@@ -26,3 +26,10 @@ mf_start_is_open(const MfDomain *domain, gboolean refused, const MfVerdict *verd
     return domain->mode != MF_MODE_OFF && !refused &&
            !((domain->caps & MF_CAP_PROBED) && !(domain->caps & MF_CAPS_SWITCH));
 }
+
+gboolean
+mf_start_is_over(const MfDomain *domain, const MfVerdict *verdict)
+{
+    return domain != NULL && verdict != NULL && domain->mode != MF_MODE_UNKNOWN &&
+           domain->mode == verdict->want;
+}

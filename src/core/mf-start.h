@@ -16,3 +16,8 @@
  * told of it; refused says that the last question ended by an error that waiting does not help;
  * verdict is the last one, NULL before there is one. */
 gboolean mf_start_is_open(const MfDomain *domain, gboolean refused, const MfVerdict *verdict);
+
+/* Whether its start is over, so that what becomes of it later is no start: its QEMU has said that
+ * it is as the last verdict wants it, off or not.  One that may merge now, and whose QEMU nobody
+ * could ask, is not: that may be taken back while it still starts. */
+gboolean mf_start_is_over(const MfDomain *domain, const MfVerdict *verdict);

@@ -203,10 +203,16 @@ void
 mf_switch_hold_off(const MfSnapshot *snapshot, MfPlan *plan)
 {
     for (guint i = 0; i < snapshot->domains->len; i++) {
+        const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
         MfVerdict *verdict = g_ptr_array_index(plan->verdicts, i);
-        if (verdict->want == MF_MODE_OFF &&
-            to_be_switched(g_ptr_array_index(snapshot->domains, i), verdict)) {
-            mf_verdict_tell_first(verdict, mf_reason_new(MF_REASON_NO_HEADROOM, NULL,
+        if (verdict->want != MF_MODE_OFF || domain->switching || !to_be_switched(domain, verdict)) {
+            continue;
+        }
+        MfU64 cost = mf_account_unmerge_cost_bytes(domain);
+        if (cost.known && cost.value == 0) {
+            add_unmerge(plan, domain, verdict, 0);
+        } else {
+            mf_verdict_tell_first(verdict, mf_reason_new(MF_REASON_WAITING, NULL,
                                                          "it is un-merged when the storm is over"));
         }
     }

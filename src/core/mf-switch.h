@@ -20,7 +20,7 @@ MfU64 mf_switch_headroom(const MfConfig *config, const MfSnapshot *snapshot);
 void mf_switch_off(const MfConfig *config, const MfSnapshot *snapshot, MfU64 headroom,
                    MfPlan *plan);
 
-/* Tells those instead that they wait for the end of a storm. */
+/* In a storm: only for those who have nothing merged; the rest are told to wait for its end. */
 void mf_switch_hold_off(const MfSnapshot *snapshot, MfPlan *plan);
 
 /* All other switches, which take no memory. */

@@ -96,6 +96,7 @@ typedef struct {
     MfU64 mergeable_bytes;  /* VMAs marked VM_MERGEABLE ("mg" in VmFlags) */
     MfU64 resident_bytes;   /* Rss of those VMAs */
     MfU64 merged_bytes;     /* "KSM:" of smaps: mapped KSM pages, zero pages apart */
+    MfU64 counted_bytes;    /* mf_account_counted_bytes() of then */
     MfU64 zero_bytes;       /* ksm_zero_pages of ksm_stat */
     MfU64 saved_bytes;      /* the domain's share of the host's saving, see mf-account.h */
     MfU64 rmap_items_pages; /* pages that ksmd tracks for it */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "../core/mf-account.h"
 #include "../core/mf-error.h"
 #include "../io/mf-host.h"
 #include "../io/mf-ksm-groups.h"
@@ -105,6 +106,7 @@ forget_figures(MfDomain *domain)
     domain->mergeable_bytes = MF_U64_ABSENT;
     domain->resident_bytes = MF_U64_ABSENT;
     domain->merged_bytes = MF_U64_ABSENT;
+    domain->counted_bytes = MF_U64_ABSENT;
     domain->zero_bytes = MF_U64_ABSENT;
     domain->saved_bytes = MF_U64_ABSENT;
     domain->rmap_items_pages = MF_U64_ABSENT;
@@ -189,6 +191,7 @@ collect_domain(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, gboolean
         domain->mergeable_bytes = MF_U64_ABSENT;
         domain->resident_bytes = MF_U64_ABSENT;
         domain->merged_bytes = MF_U64_ABSENT;
+        domain->counted_bytes = mf_account_counted_bytes(domain);
         domain->saved_bytes = MF_U64_ABSENT;
         domain->huge_bytes = MF_U64_ABSENT;
         domain->swapped_bytes = MF_U64_ABSENT;

@@ -3,7 +3,7 @@
  * Telling the kernel what to do with QEMUs: which merge group they are in, and whether only their
  * pages of zeroes are merged.  Workers do it, since the kernel copies what a process has merged
  * before it lets it go to another group.  A domain that ksmd waits for is waited for no longer once
- * it is in its group.
+ * it is in its group, if it may merge there.
  */
 #include "../core/mf-error.h"
 #include "../io/mf-proc.h"
@@ -47,6 +47,15 @@ move_thread(GTask *task, G_GNUC_UNUSED gpointer source, gpointer data,
     }
 }
 
+/* One that must not merge at all is waited for until its QEMU has switched it off. */
+static gboolean
+may_merge_in_group(const MfEngine *engine, const char *uuid)
+{
+    const MfVerdict *verdict = engine->plan ? mf_plan_find(engine->plan, uuid) : NULL;
+
+    return verdict && verdict->want != MF_MODE_OFF;
+}
+
 static void
 on_moved(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpointer data)
 {
@@ -66,7 +75,7 @@ on_moved(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpoi
     if (error && move->kind == MF_ACTION_GROUP) {
         mf_storm_unmerge_failed(&engine->memory->storm, uuid);
     }
-    if (!error && move->kind == MF_ACTION_GROUP) {
+    if (!error && move->kind == MF_ACTION_GROUP && may_merge_in_group(engine, uuid)) {
         mf_engine_end_hold(engine, uuid);
     }
     mf_engine_note_changed(engine);

@@ -16,7 +16,7 @@
 /* After so long without a QEMU nobody waits for one any more. */
 #define FORGET_USEC (600 * G_USEC_PER_SEC)
 
-/* A domain that ksmd was stopped for, until it is off or has gone. */
+/* A domain that ksmd was stopped for, until its start is over or it has gone. */
 typedef struct {
     char *name;
     gint64 prepared_usec;
@@ -113,6 +113,8 @@ why_waited_for(const MfEngine *engine, const char *uuid, const Start *start, gin
         what = "libvirt has not told of it yet (is it being restored?)";
     } else if (domain->switch_error) {
         what = domain->switch_error;
+    } else if (domain->mode != MF_MODE_UNKNOWN) {
+        what = "it is to be switched off";
     }
     return g_strdup_printf("domain \"%s\" must not merge, and has been starting for "
                            "%" G_GINT64_FORMAT " s: %s; ksmd waits until it is switched off",
@@ -148,8 +150,14 @@ mf_engine_follow_starts(MfEngine *engine, const GPtrArray *starts, gint64 now_us
         gboolean runs = domain ? domain->pid > 0 : has_pid(starts, uuid);
 
         start->is_waited_for = FALSE;
-        if (runs && engine->config->manage &&
-            mf_start_is_open(domain, mf_registry_is_refused(engine->registry, uuid), verdict)) {
+        /* What was found before it was prepared is of the QEMU before. */
+        if (runs && start->prepared_usec < engine->tick_begun_usec &&
+            mf_start_is_over(domain, verdict)) {
+            mf_memory_release(engine->memory, uuid);
+            g_hash_table_iter_remove(&iter);
+        } else if (runs && engine->config->manage &&
+                   mf_start_is_open(domain, mf_registry_is_refused(engine->registry, uuid),
+                                    verdict)) {
             hold_on(engine, uuid, start, now_usec);
         } else if (!domain && !runs && now_usec - start->prepared_usec > FORGET_USEC) {
             g_hash_table_iter_remove(&iter);

@@ -130,7 +130,7 @@ GPtrArray *mf_engine_dup_admissions(const MfEngine *engine);
 
 /* The domain is about to start.  One that must not merge, and whose QEMU will mark its memory all
  * the same, is protected: callback comes when ksmd stands still, and it stays so until the domain
- * was switched off, went, or thirty seconds have passed. */
+ * was switched off, may merge after all, or went, or nothing has come of it in thirty seconds. */
 void mf_engine_prepare(MfEngine *engine, const MfDomain *facts, GAsyncReadyCallback callback,
                        gpointer user_data);
 gboolean mf_engine_prepare_finish(GAsyncResult *result, GError **error);

@@ -242,6 +242,7 @@ copy_accounts(MfDomain *to, const MfDomain *from)
     to->mergeable_bytes = from->mergeable_bytes;
     to->resident_bytes = from->resident_bytes;
     to->merged_bytes = from->merged_bytes;
+    to->counted_bytes = from->counted_bytes;
     to->saved_bytes = from->saved_bytes;
     to->huge_bytes = from->huge_bytes;
     to->swapped_bytes = from->swapped_bytes;

@@ -25,6 +25,7 @@ FIRST = "11111111-1111-4111-8111-111111111111"
 NEW = "22222222-2222-4222-8222-222222222222"
 MERGING = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="on" group="shared"/>'
 OFF = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="off"/>'
+OFF_IN_GROUP = OFF.replace('merge="off"', 'merge="off" group="tenant-a"')
 # As another user: connects, and prints the answer.
 STRANGER = """
 import socket, sys
@@ -121,6 +122,29 @@ def a_start_that_takes_long_is_waited_for(context):
                                               for _, text, _ in daemon.describe()[1]), 40)
     time.sleep(3)  # the first hold is over
     tap.equal(host.get("run"), "0", "run while its QEMU is there")
+    daemon.hook("release", "vm2", NEW)
+    wait.until("ksmd to go on", lambda: host.get("run") == "1", 20)
+
+
+@tap.test
+def a_move_to_its_group_is_not_all_that_is_waited_for(context):
+    """As one that is migrated here: the kernel moves it, and libvirt lets nobody ask its QEMU."""
+    daemon, host = context
+    host.write("proc/4711/ksm_group", "0\n")
+    host.set("groups/0/members", 1)
+    wait.until("vm1 in its group", lambda: daemon.domain("vm1").get("ksm_group_number") == 0, 20)
+    host.add_qemu(4712, "vm2", NEW)
+    host.write("proc/4712/ksm_group", "0\n")
+    daemon.prepare("vm2", NEW, policy=OFF_IN_GROUP, ready=lambda: host.get("run") == "1")
+    wait.until("vm2 to be moved", lambda: daemon.known_by_hook("vm2", NEW, policy=OFF_IN_GROUP) and
+               daemon.logged("domain vm2: merge group"), 20, show=daemon.text)
+    host.write("proc/4712/ksm_group", "5\n")  # a file gives no numbers
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        daemon.known_by_hook("vm2", NEW, policy=OFF_IN_GROUP)
+        tap.equal(host.get("run"), "0", "run while its QEMU was not asked")
+        time.sleep(0.1)
+    tap.check("start-hold" in [code for code, *_ in daemon.describe()[1]], "the hold is not told")
     daemon.hook("release", "vm2", NEW)
     wait.until("ksmd to go on", lambda: host.get("run") == "1", 20)
 

@@ -106,6 +106,7 @@ test_pid_of_another(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     domain = collect(scene, FALSE);
     g_assert_cmpint(domain->pid, ==, 0);
     g_assert_false(domain->saved_bytes.known);
+    g_assert_false(domain->counted_bytes.known);
     g_assert_false(domain->zero_bytes.known);
 }
 
@@ -124,9 +125,11 @@ test_accounts_are_carried_along(Scene *scene, gconstpointer unused G_GNUC_UNUSED
     domain = collect(scene, FALSE);
     g_assert_cmpuint(domain->merged_bytes.value, ==, 12000 * KIB);
     g_assert_cmpint(domain->profit_bytes.value, ==, -5);
+    g_assert_cmpuint(domain->counted_bytes.value, ==, 777 + 10000 * 64);
     g_assert_false(scene->snapshot->host.other_saved_bytes.known);
     domain = collect(scene, TRUE);
     g_assert_cmpuint(domain->merged_bytes.value, ==, 0);
+    g_assert_cmpuint(domain->counted_bytes.value, ==, 10000 * 64 - 5);
     g_assert_cmpuint(domain->saved_bytes.value, ==, 0);
 }
 

@@ -227,6 +227,7 @@ snapshot_new(gint64 taken_usec, gint64 pid, guint64 saved_bytes)
     snapshot->taken_usec = taken_usec;
     domain->pid = pid;
     domain->saved_bytes = pid ? MF_U64(saved_bytes) : MF_U64_ABSENT;
+    domain->counted_bytes = domain->saved_bytes;
     g_ptr_array_add(snapshot->domains, domain);
     return snapshot;
 }
@@ -311,9 +312,11 @@ test_accounts_have_an_age(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     /* A tick carries older accounts along; they do not replace these. */
     take(scene, 4 * SEC, 100, 1, FALSE);
     g_assert_cmpuint(mf_registry_find(scene->registry, UUID_A)->saved_bytes.value, ==, 5000);
+    g_assert_cmpuint(mf_registry_find(scene->registry, UUID_A)->counted_bytes.value, ==, 5000);
     g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->accounts_usec, ==, 2 * SEC);
     take(scene, 5 * SEC, 0, 0, FALSE);
     g_assert_false(mf_registry_find(scene->registry, UUID_A)->saved_bytes.known);
+    g_assert_false(mf_registry_find(scene->registry, UUID_A)->counted_bytes.known);
     g_assert_cmpint(mf_registry_find(scene->registry, UUID_A)->accounts_usec, ==, 0);
     g_assert_false(mf_registry_get_accounts_age_msec(scene->registry, UUID_A, 6 * SEC).known);
 }

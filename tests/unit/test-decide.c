@@ -284,19 +284,33 @@ test_headroom_since_accounts(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
         MfU64 merged;
         MfI64 profit;
         MfU64 items_pages;
+        MfU64 counted; /* when the accounts were made */
         gboolean switched;
     } cases[] = {
-        {MF_U64(0), MF_U64(0), MF_I64(999 * MIB), MF_U64(16384), TRUE},
-        {MF_U64(0), MF_U64(0), MF_I64(1000 * MIB), MF_U64(16384), FALSE},
-        {MF_U64_ABSENT, MF_U64(0), MF_I64(1000 * MIB), MF_U64(16384), FALSE},
-        {MF_U64_ABSENT, MF_U64_ABSENT, MF_I64(0), MF_U64(0), FALSE},
-        {MF_U64(1001 * MIB), MF_U64(0), MF_I64(0), MF_U64(0), FALSE},
-        {MF_U64(0), MF_U64(0), MF_I64_ABSENT, MF_U64(G_MAXUINT64), TRUE},
-        {MF_U64(0), MF_U64(0), MF_I64(2000 * MIB), MF_U64_ABSENT, TRUE},
-        {MF_U64(0), MF_U64(0), MF_I64(-1001 * (gint64)MIB), MF_U64(16384 * 2001), TRUE},
-        {MF_U64(0), MF_U64(0), MF_I64(-1001 * (gint64)MIB), MF_U64(16384 * 2002), FALSE},
-        {MF_U64(0), MF_U64(0), MF_I64(G_MININT64), MF_U64(16384), TRUE},
-        {MF_U64(0), MF_U64(0), MF_I64(G_MAXINT64), MF_U64(G_MAXUINT64), FALSE},
+        {MF_U64(0), MF_U64(0), MF_I64(999 * MIB), MF_U64(16384), MF_U64_ABSENT, TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(1000 * MIB), MF_U64(16384), MF_U64_ABSENT, FALSE},
+        {MF_U64_ABSENT, MF_U64(0), MF_I64(1000 * MIB), MF_U64(16384), MF_U64_ABSENT, FALSE},
+        {MF_U64_ABSENT, MF_U64_ABSENT, MF_I64(0), MF_U64(0), MF_U64_ABSENT, FALSE},
+        {MF_U64(1001 * MIB), MF_U64(0), MF_I64(0), MF_U64(0), MF_U64_ABSENT, FALSE},
+        {MF_U64(0), MF_U64(0), MF_I64_ABSENT, MF_U64(G_MAXUINT64), MF_U64_ABSENT, TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(2000 * MIB), MF_U64_ABSENT, MF_U64_ABSENT, TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(-1001 * (gint64)MIB), MF_U64(16384 * 2001), MF_U64_ABSENT,
+         TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(-1001 * (gint64)MIB), MF_U64(16384 * 2002), MF_U64_ABSENT,
+         FALSE},
+        {MF_U64(0), MF_U64(0), MF_I64(G_MININT64), MF_U64(16384), MF_U64_ABSENT, TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(G_MAXINT64), MF_U64(G_MAXUINT64), MF_U64_ABSENT, FALSE},
+        /* It is written, or moved, and ksmd has not come by. */
+        {MF_U64(0), MF_U64(0), MF_I64(1000 * MIB), MF_U64(16384), MF_U64(1001 * MIB), TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(1500 * MIB), MF_U64(0), MF_U64(500 * MIB), TRUE},
+        {MF_U64(0), MF_U64(0), MF_I64(1501 * MIB), MF_U64(0), MF_U64(500 * MIB), FALSE},
+        {MF_U64(0), MF_U64(500 * MIB), MF_I64(1500 * MIB), MF_U64(0), MF_U64(1000 * MIB), TRUE},
+        {MF_U64(0), MF_U64(500 * MIB), MF_I64(1501 * MIB), MF_U64(0), MF_U64(1000 * MIB), FALSE},
+        {MF_U64_ABSENT, MF_U64(0), MF_I64(2000 * MIB), MF_U64(0), MF_U64(2000 * MIB), TRUE},
+        {MF_U64_ABSENT, MF_U64(0), MF_I64(2000 * MIB), MF_U64(0), MF_U64(999 * MIB), FALSE},
+        {MF_U64(1001 * MIB), MF_U64(0), MF_I64(2000 * MIB), MF_U64(0), MF_U64(2000 * MIB), FALSE},
+        {MF_U64(0), MF_U64_ABSENT, MF_I64(1001 * MIB), MF_U64(0), MF_U64(1001 * MIB), FALSE},
+        {MF_U64(0), MF_U64(0), MF_I64_ABSENT, MF_U64(0), MF_U64(2000 * MIB), TRUE},
     };
     MfDomain *domain = add_domain(scene, "vm", MF_MERGE_OFF);
 
@@ -306,6 +320,7 @@ test_headroom_since_accounts(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
         domain->merged_bytes = cases[i].merged;
         domain->profit_bytes = cases[i].profit;
         domain->rmap_items_pages = cases[i].items_pages;
+        domain->counted_bytes = cases[i].counted;
         decide(scene);
         g_assert_cmpint(action_on(scene, domain) != NULL, ==, cases[i].switched);
     }

@@ -26,6 +26,25 @@ test_headroom(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     domain->profit_bytes = MF_I64(449 * MIB);
     decide(scene);
     g_assert_cmpstr(moved_to(scene, domain), ==, "new");
+
+    /* Zero pages stay as they are. */
+    domain->merged_bytes = MF_U64(100 * MIB);
+    domain->zero_bytes = MF_U64(800 * MIB);
+    domain->profit_bytes = MF_I64(1249 * MIB);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, domain), ==, "new");
+    domain->profit_bytes = MF_I64(1250 * MIB);
+    decide(scene);
+    g_assert_null(moved_to(scene, domain));
+
+    /* What was counted already when the accounts said that it is merged no longer. */
+    domain->counted_bytes = MF_U64(101 * MIB);
+    decide(scene);
+    g_assert_cmpstr(moved_to(scene, domain), ==, "new");
+    domain->counted_bytes = MF_U64(100 * MIB);
+    decide(scene);
+    g_assert_null(moved_to(scene, domain));
+    domain->profit_bytes = MF_I64(1249 * MIB);
     scene->snapshot->host.mem_available_bytes = MF_U64_ABSENT;
     decide(scene);
     g_assert_null(moved_to(scene, domain));

@@ -230,15 +230,26 @@ test_nobody_is_unmerged_meanwhile(Scene *scene, gconstpointer unused G_GNUC_UNUS
 {
     MfDomain *writer = scene_add(scene, "writer", 100);
     MfDomain *leaver = scene_add(scene, "leaver", 100);
+    MfDomain *starter = scene_add(scene, "starter", 0);
 
     scene_tick(scene, 0);
-    leaver->policy->merge = MF_MERGE_OFF;
+    leaver->policy->merge = starter->policy->merge = MF_MERGE_OFF;
     leaver->saved_bytes = MF_U64(1 * MIB);
+    starter->saved_bytes = MF_U64_ABSENT;
     scene_write(scene, writer, 100);
     scene_tick(scene, G_USEC_PER_SEC);
     g_assert_null(scene_action(scene, MF_ACTION_DOMAIN_MODE, leaver));
-    g_assert_cmpint(scene_reason(scene, leaver)->code, ==, MF_REASON_NO_HEADROOM);
+    g_assert_cmpint(scene_reason(scene, leaver)->code, ==, MF_REASON_WAITING);
     g_assert_nonnull(strstr(scene_reason(scene, leaver)->text, "storm"));
+    g_assert_null(scene_action(scene, MF_ACTION_DOMAIN_MODE, starter));
+
+    /* Who has nothing merged takes no memory, and ksmd may be waiting for that. */
+    starter->saved_bytes = starter->merged_bytes = MF_U64(0);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_true(scene_storm(scene)->raging);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_DOMAIN_MODE, starter));
+    starter->mode = MF_MODE_OFF;
+    g_assert_null(scene_action(scene, MF_ACTION_DOMAIN_MODE, leaver));
     for (guint i = 0; i < 6; i++) {
         scene_tick(scene, G_USEC_PER_SEC);
     }
