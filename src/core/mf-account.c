@@ -49,6 +49,17 @@ mf_account_counted_bytes(const MfDomain *domain)
     return MF_U64(mf_sub_clamp(all_bytes, zero_bytes(domain)));
 }
 
+/* The count may stay as it is while what was merged no longer leaves it, and what is merged anew
+ * comes: both happen when ksmd comes by.  A page that it scans merges with one other at most. */
+static guint64
+most_merged_bytes(const MfDomain *domain)
+{
+    MfU64 scanned = domain->scanned_since_bytes;
+
+    return scanned.known ? mf_add_sat(domain->merged_bytes.value, mf_mul_sat(scanned.value, 2))
+                         : G_MAXUINT64;
+}
+
 MfU64
 mf_account_move_cost_bytes(const MfDomain *domain)
 {
@@ -61,8 +72,9 @@ mf_account_move_cost_bytes(const MfDomain *domain)
     if (!domain->counted_bytes.known) {
         return MF_U64(MAX(merged_bytes, counted.value));
     }
-    return MF_U64(
-        mf_add_sat(merged_bytes, mf_sub_clamp(counted.value, domain->counted_bytes.value)));
+    guint64 grown_bytes =
+        mf_add_sat(merged_bytes, mf_sub_clamp(counted.value, domain->counted_bytes.value));
+    return MF_U64(MAX(grown_bytes, MIN(counted.value, most_merged_bytes(domain))));
 }
 
 MfU64

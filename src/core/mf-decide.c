@@ -300,8 +300,8 @@ mf_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory)
 
     /* Groups and off come before on, and all before ksmd moves: who must not merge is out of its
      * way.  In a storm nobody takes memory that can wait. */
-    MfU64 headroom = memory->storm.raging ? MF_U64(0) : mf_switch_headroom(config, snapshot);
-    mf_groups_decide(config, snapshot, &memory->groups, &headroom, plan);
+    MfU64 headroom = mf_switch_headroom(config, snapshot);
+    mf_groups_decide(config, snapshot, &memory->groups, &headroom, memory->storm.raging, plan);
     mf_zero_decide(snapshot, plan);
     if (memory->storm.raging) {
         mf_switch_hold_off(snapshot, plan);

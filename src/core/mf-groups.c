@@ -203,8 +203,12 @@ mf_groups_judge(const MfConfig *config, const MfGroups *groups, const MfDomain *
 }
 
 static MfReason *
-no_room_reason(MfU64 cost)
+no_room_reason(MfU64 cost, gboolean storms)
 {
+    if (storms) {
+        return mf_reason_new(MF_REASON_WAITING, NULL,
+                             "it is moved to its group when the storm is over");
+    }
     if (!cost.known) {
         return mf_reason_new(MF_REASON_WAITING, NULL,
                              "it is moved to its group when it is known what that takes");
@@ -219,18 +223,18 @@ no_room_reason(MfU64 cost)
 /* Un-merging is what moving takes; a domain whose number is not known has not been with others.
  * What it takes is the next one's no longer. */
 static gboolean
-fits(const MfDomain *domain, MfU64 *headroom, MfVerdict *verdict)
+fits(const MfDomain *domain, MfU64 *headroom, gboolean storms, MfVerdict *verdict)
 {
     MfU64 cost = mf_account_move_cost_bytes(domain);
 
     if (!domain->ksm_group_number.known || (cost.known && cost.value == 0)) {
         return TRUE;
     }
-    if (cost.known && headroom->known && cost.value <= headroom->value) {
+    if (cost.known && headroom->known && cost.value <= headroom->value && !storms) {
         headroom->value -= cost.value;
         return TRUE;
     }
-    mf_verdict_tell_first(verdict, no_room_reason(cost));
+    mf_verdict_tell_first(verdict, no_room_reason(cost, storms));
     return FALSE;
 }
 
@@ -338,7 +342,7 @@ destination(const MfConfig *config, const MfGroups *groups, const Moves *moves,
 
 void
 mf_groups_decide(const MfConfig *config, const MfSnapshot *snapshot, MfGroups *groups,
-                 MfU64 *headroom, MfPlan *plan)
+                 MfU64 *headroom, gboolean storms, MfPlan *plan)
 {
     g_auto(Moves) moves = {0};
 
@@ -351,7 +355,7 @@ mf_groups_decide(const MfConfig *config, const MfSnapshot *snapshot, MfGroups *g
         if (to == NULL) {
             continue;
         }
-        if (!fits(domain, headroom, verdict)) {
+        if (!fits(domain, headroom, storms, verdict)) {
             keep_apart_until_moved(config, groups, domain, verdict);
             continue;
         }

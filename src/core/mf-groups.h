@@ -44,6 +44,6 @@ void mf_groups_judge(const MfConfig *config, const MfGroups *groups, const MfDom
  * is frozen where its QEMU can do that, and its verdict says so; where it can't, the number in
  * which it goes on merging is its owner's no more.  No domain is moved twice at a time, none whose
  * policy could not be read, and none to where a stranger still merges; of a name without a number
- * one domain goes first. */
+ * one domain goes first.  storms: who takes any memory by it stays for now. */
 void mf_groups_decide(const MfConfig *config, const MfSnapshot *snapshot, MfGroups *groups,
-                      MfU64 *headroom, MfPlan *plan);
+                      MfU64 *headroom, gboolean storms, MfPlan *plan);

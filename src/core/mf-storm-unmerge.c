@@ -16,13 +16,30 @@
  * un-merges. */
 #define LIVELY_BYTES (16 * 1024 * 1024)
 
-/* When the interval began, nothing had come of it for long: a QEMU that stands still must not hide
- * what guests write, once they do. */
-static gboolean
-was_silent(const MfStorm *storm, const MfVictim *victim)
+static guint64
+unmerging_bytes_of_all(const MfStorm *storm)
 {
-    return storm->taken_usec - MAX(storm->unmerging_usec, victim->unmerging_usec) >
-           MF_STORM_OVERDUE_USEC;
+    GHashTableIter iter;
+    gpointer value;
+    guint64 bytes = 0;
+
+    g_hash_table_iter_init(&iter, storm->victims);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        bytes = mf_add_sat(bytes, ((const MfVictim *)value)->unmerging_bytes);
+    }
+    return bytes;
+}
+
+/* When the interval began, nothing had come of it for long, and there was not the room for it and
+ * for as much again: a QEMU that stands still must not hide what guests write, once they do, where
+ * that ends the memory.  With room it may only be late: libvirt lets a call wait for others. */
+static gboolean
+is_given_up(const MfStorm *storm, const MfVictim *victim, guint64 all_bytes)
+{
+    gboolean has_room = storm->have_bytes.known && storm->have_bytes.value / 2 >= all_bytes;
+
+    return !has_room && storm->taken_usec - MAX(storm->unmerging_usec, victim->unmerging_usec) >
+                            MF_STORM_OVERDUE_USEC;
 }
 
 guint64
@@ -33,12 +50,13 @@ mf_storm_take_unmerged(MfStorm *storm, guint64 written_bytes, gint64 now_usec)
     guint64 left_bytes = written_bytes;
     guint64 lively_bytes =
         mf_mul_div(LIVELY_BYTES, (guint64)(now_usec - storm->taken_usec), G_USEC_PER_SEC);
+    guint64 all_bytes = unmerging_bytes_of_all(storm);
 
     g_hash_table_iter_init(&iter, storm->victims);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         MfVictim *victim = value;
 
-        if (was_silent(storm, victim)) {
+        if (is_given_up(storm, victim, all_bytes)) {
             victim->unmerging_bytes = 0;
         }
         guint64 bytes = MIN(victim->unmerging_bytes, left_bytes);

@@ -92,15 +92,17 @@ typedef struct {
     gboolean is_unmerging; /* of these: QEMU was asked to, and has not answered yet */
     char *switch_error;    /* why QEMU's last answer failed or is overdue, or NULL */
 
-    gint64 accounts_usec;   /* when what smaps tells began to be read, maybe long ago; 0: not yet */
-    MfU64 mergeable_bytes;  /* VMAs marked VM_MERGEABLE ("mg" in VmFlags) */
-    MfU64 resident_bytes;   /* Rss of those VMAs */
-    MfU64 merged_bytes;     /* "KSM:" of smaps: mapped KSM pages, zero pages apart */
-    MfU64 counted_bytes;    /* mf_account_counted_bytes() of then */
-    MfU64 zero_bytes;       /* ksm_zero_pages of ksm_stat */
-    MfU64 saved_bytes;      /* the domain's share of the host's saving, see mf-account.h */
-    MfU64 rmap_items_pages; /* pages that ksmd tracks for it */
-    MfI64 profit_bytes;     /* ksm_process_profit: the kernel's own, over-counting figure */
+    gint64 accounts_usec;  /* when what smaps tells began to be read, maybe long ago; 0: not yet */
+    MfU64 mergeable_bytes; /* VMAs marked VM_MERGEABLE ("mg" in VmFlags) */
+    MfU64 resident_bytes;  /* Rss of those VMAs */
+    MfU64 merged_bytes;    /* "KSM:" of smaps: mapped KSM pages, zero pages apart */
+    MfU64 counted_bytes;   /* mf_account_counted_bytes() of then */
+    MfU64 counted_scanned_pages; /* the host's pages_scanned before that */
+    MfU64 scanned_since_bytes;   /* by ksmd, of everybody, from then until now */
+    MfU64 zero_bytes;            /* ksm_zero_pages of ksm_stat */
+    MfU64 saved_bytes;           /* the domain's share of the host's saving, see mf-account.h */
+    MfU64 rmap_items_pages;      /* pages that ksmd tracks for it */
+    MfI64 profit_bytes;          /* ksm_process_profit: the kernel's own, over-counting figure */
 
     /* Since its QEMU started, from our kernel's ksm_stat; absent on others. */
     MfU64 cow_breaks_count;     /* merged pages that were written */

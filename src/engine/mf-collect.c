@@ -5,6 +5,7 @@
 
 #include "../core/mf-account.h"
 #include "../core/mf-error.h"
+#include "../core/mf-units.h"
 #include "../io/mf-host.h"
 #include "../io/mf-ksm-groups.h"
 #include "../io/mf-ksm.h"
@@ -57,9 +58,9 @@ mf_problems_note(MfProblems *problems, const char *subject, const char *what, co
 }
 
 gint64
-mf_problems_get_lost_usec(const MfProblems *problems)
+mf_problems_get_waited_usec(const MfProblems *problems)
 {
-    return mf_others_get_lost_usec(problems->others);
+    return mf_others_get_waited_usec(problems->others);
 }
 
 static gboolean
@@ -107,6 +108,7 @@ forget_figures(MfDomain *domain)
     domain->resident_bytes = MF_U64_ABSENT;
     domain->merged_bytes = MF_U64_ABSENT;
     domain->counted_bytes = MF_U64_ABSENT;
+    domain->counted_scanned_pages = MF_U64_ABSENT;
     domain->zero_bytes = MF_U64_ABSENT;
     domain->saved_bytes = MF_U64_ABSENT;
     domain->rmap_items_pages = MF_U64_ABSENT;
@@ -158,7 +160,7 @@ read_of_known(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, GError **
 
 static void
 collect_domain(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, gboolean with_accounts,
-               MfProblems *problems)
+               MfU64 scanned_pages, MfProblems *problems)
 {
     g_autoptr(GError) known_error = NULL;
     g_autoptr(GError) error = NULL;
@@ -192,6 +194,7 @@ collect_domain(MfRoot *root, guint64 page_size_bytes, MfDomain *domain, gboolean
         domain->resident_bytes = MF_U64_ABSENT;
         domain->merged_bytes = MF_U64_ABSENT;
         domain->counted_bytes = mf_account_counted_bytes(domain);
+        domain->counted_scanned_pages = scanned_pages;
         domain->saved_bytes = MF_U64_ABSENT;
         domain->huge_bytes = MF_U64_ABSENT;
         domain->swapped_bytes = MF_U64_ABSENT;
@@ -242,6 +245,23 @@ collect_others(MfRoot *root, MfSnapshot *snapshot, MfProblems *problems)
     mf_problems_note(problems, "others-bound", "other processes that merge", bound);
 }
 
+static void
+note_scanned(MfSnapshot *snapshot)
+{
+    MfU64 now_pages = snapshot->host.pages_scanned_pages;
+
+    for (guint i = 0; i < snapshot->domains->len; i++) {
+        MfDomain *domain = snapshot->domains->pdata[i];
+        MfU64 then_pages = domain->counted_scanned_pages;
+
+        domain->scanned_since_bytes =
+            now_pages.known && then_pages.known && now_pages.value >= then_pages.value
+                ? MF_U64(mf_mul_sat(now_pages.value - then_pages.value,
+                                    snapshot->host.page_size_bytes))
+                : MF_U64_ABSENT;
+    }
+}
+
 MfSnapshot *
 mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems *problems)
 {
@@ -250,6 +270,8 @@ mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems 
     g_autoptr(GError) ksm_error = NULL;
     g_autoptr(GError) groups_error = NULL;
     MfHost *host = &snapshot->host;
+    /* Those that are accounted within a tick go without. */
+    MfU64 scanned_pages = with_accounts ? mf_ksm_read_scanned(root) : MF_U64_ABSENT;
 
     g_ptr_array_unref(snapshot->domains);
     snapshot->domains = g_ptr_array_ref(domains);
@@ -259,7 +281,8 @@ mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems 
     mf_host_read_in_turns(root, problems ? problems->managers : NULL, host, &host_error);
     mf_problems_note(problems, "host", "host", host_error);
     for (guint i = 0; i < domains->len; i++) {
-        collect_domain(root, host->page_size_bytes, domains->pdata[i], with_accounts, problems);
+        collect_domain(root, host->page_size_bytes, domains->pdata[i], with_accounts, scanned_pages,
+                       problems);
     }
     if (with_accounts) {
         collect_others(root, snapshot, problems);
@@ -269,6 +292,7 @@ mf_collect(MfRoot *root, GPtrArray *domains, gboolean with_accounts, MfProblems 
     /* Last, and close to the accounts: the sums are compared with these counters. */
     mf_ksm_read(root, host, &ksm_error);
     mf_problems_note(problems, "ksm", "ksm", ksm_error);
+    note_scanned(snapshot);
     collect_orders(root, snapshot);
     snapshot->taken_usec = g_get_monotonic_time();
     return g_steal_pointer(&snapshot);

@@ -29,7 +29,7 @@ void mf_problems_note(MfProblems *problems, const char *subject, const char *wha
 void mf_problems_forget(MfProblems *problems, const char *uuid);
 
 /* How long the last accounts waited in vain for processes that can't be read (mf-others.h). */
-gint64 mf_problems_get_lost_usec(const MfProblems *problems);
+gint64 mf_problems_get_waited_usec(const MfProblems *problems);
 
 /* Takes domains (of MfDomain, copies with all that is known of them) into a new snapshot and reads
  * the host and their figures; a domain whose process is not found keeps pid 0 and no figures.

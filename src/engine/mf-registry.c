@@ -243,6 +243,7 @@ copy_accounts(MfDomain *to, const MfDomain *from)
     to->resident_bytes = from->resident_bytes;
     to->merged_bytes = from->merged_bytes;
     to->counted_bytes = from->counted_bytes;
+    to->counted_scanned_pages = from->counted_scanned_pages;
     to->saved_bytes = from->saved_bytes;
     to->huge_bytes = from->huge_bytes;
     to->swapped_bytes = from->swapped_bytes;

@@ -12,6 +12,7 @@
 #include "../core/mf-units.h"
 
 #define KSM_DIR        "sys/kernel/mm/ksm"
+#define SCANNED        "/pages_scanned"
 #define KNOB_BYTES     256
 #define STAT_BYTES     4096
 #define BOOST_PATH     KSM_DIR "/boost"
@@ -25,6 +26,14 @@ knob_path(MfKnob knob, char *path, gsize path_bytes)
 {
     return (guint)knob < MF_KNOB_N && (gsize)g_snprintf(path, (gulong)path_bytes, KSM_DIR "/%s",
                                                         mf_knob_to_string(knob)) < path_bytes;
+}
+
+MfU64
+mf_ksm_read_scanned(MfRoot *root)
+{
+    guint64 pages;
+
+    return mf_root_read_u64(root, KSM_DIR SCANNED, &pages, NULL) ? MF_U64(pages) : MF_U64_ABSENT;
 }
 
 /* Keeps the first error that is not a missing file. */
@@ -51,7 +60,7 @@ read_numbers(MfRoot *root, MfHost *host, GError **kept)
         {KSM_DIR "/pages_shared", G_STRUCT_OFFSET(MfHost, pages_shared_pages)},
         {KSM_DIR "/pages_sharing", G_STRUCT_OFFSET(MfHost, pages_sharing_pages)},
         {KSM_DIR "/pages_unshared", G_STRUCT_OFFSET(MfHost, pages_unshared_pages)},
-        {KSM_DIR "/pages_scanned", G_STRUCT_OFFSET(MfHost, pages_scanned_pages)},
+        {KSM_DIR SCANNED, G_STRUCT_OFFSET(MfHost, pages_scanned_pages)},
         {KSM_DIR "/ksm_zero_pages", G_STRUCT_OFFSET(MfHost, zero_pages)},
         {KSM_DIR "/full_scans", G_STRUCT_OFFSET(MfHost, full_scans_count)},
         {KSM_DIR "/use_zero_pages", G_STRUCT_OFFSET(MfHost, use_zero_pages)},

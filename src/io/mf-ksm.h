@@ -15,6 +15,9 @@
  * absent.  FALSE with MF_ERROR_UNSUPPORTED when the kernel has no KSM at all.  Blocks. */
 gboolean mf_ksm_read(MfRoot *root, MfHost *host, GError **error);
 
+/* The pages that ksmd has scanned since boot, all alone; absent when that can't be read. */
+MfU64 mf_ksm_read_scanned(MfRoot *root);
+
 /* Whether this kernel keeps merge groups apart (our kernel series); stock: FALSE. */
 gboolean mf_ksm_has_groups(MfRoot *root);
 

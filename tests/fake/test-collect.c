@@ -237,6 +237,22 @@ test_trouble_of_who_is_gone_is_forgotten(Scene *scene, gconstpointer unused G_GN
     g_assert_cmpuint(log_catch_count(G_LOG_LEVEL_WARNING, "figures: *"), ==, 2);
 }
 
+/* What merged since the accounts ksmd has scanned since. */
+static void
+test_scanned_since(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    fake_root_add_domain(scene->fake, &vm_a);
+    fake_root_set_ksm(scene->fake, "pages_scanned", "100");
+    g_assert_cmpuint(collect(scene, TRUE)->scanned_since_bytes.value, ==, 0);
+    fake_root_set_ksm(scene->fake, "pages_scanned", "150");
+    const MfDomain *domain = collect(scene, FALSE);
+    g_assert_true(domain->scanned_since_bytes.known);
+    g_assert_cmpuint(domain->scanned_since_bytes.value, ==,
+                     50 * scene->snapshot->host.page_size_bytes);
+    fake_root_set_ksm(scene->fake, "pages_scanned", "many");
+    g_assert_false(collect(scene, FALSE)->scanned_since_bytes.known);
+}
+
 static void
 test_forget(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -286,6 +302,7 @@ main(int argc, char **argv)
     add("who-is-switched-is-not-waited-for", test_who_is_switched_is_not_waited_for);
     add("trouble-is-told-once", test_trouble_is_told_once);
     add("trouble-of-who-is-gone-is-forgotten", test_trouble_of_who_is_gone_is_forgotten);
+    add("scanned-since", test_scanned_since);
     add("forget", test_forget);
     add("no-ksm", test_no_ksm);
     return g_test_run();

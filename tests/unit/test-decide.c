@@ -321,6 +321,32 @@ test_headroom_since_accounts(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
         domain->profit_bytes = cases[i].profit;
         domain->rmap_items_pages = cases[i].items_pages;
         domain->counted_bytes = cases[i].counted;
+        domain->scanned_since_bytes = MF_U64(0);
+        decide(scene);
+        g_assert_cmpint(action_on(scene, domain) != NULL, ==, cases[i].switched);
+    }
+}
+
+/* What is merged anew may take the place of what is merged no longer, and the count stay. */
+static void
+test_headroom_where_ksmd_came_by(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    static const struct {
+        MfU64 scanned;
+        gboolean switched;
+    } cases[] = {
+        {MF_U64(0), TRUE},           {MF_U64(500 * MIB), TRUE}, {MF_U64(501 * MIB), FALSE},
+        {MF_U64(2000 * MIB), FALSE}, {MF_U64_ABSENT, FALSE},
+    };
+    MfDomain *domain = add_domain(scene, "vm", MF_MERGE_OFF);
+
+    domain->saved_bytes = domain->merged_bytes = MF_U64(0);
+    domain->profit_bytes = MF_I64(2000 * MIB);
+    domain->rmap_items_pages = MF_U64(0);
+    domain->counted_bytes = MF_U64(2000 * MIB);
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("case %u", i);
+        domain->scanned_since_bytes = cases[i].scanned;
         decide(scene);
         g_assert_cmpint(action_on(scene, domain) != NULL, ==, cases[i].switched);
     }
@@ -432,6 +458,7 @@ main(int argc, char **argv)
     ADD("policy-invalid", test_policy_invalid);
     ADD("headroom", test_headroom);
     ADD("headroom-since-accounts", test_headroom_since_accounts);
+    ADD("headroom-where-ksmd-came-by", test_headroom_where_ksmd_came_by);
     ADD("headroom-figures", test_headroom_figures);
     ADD("one-at-a-time", test_one_at_a_time);
     ADD("switching-on-waits", test_switching_on_waits);

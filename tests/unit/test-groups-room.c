@@ -39,6 +39,7 @@ test_headroom(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 
     /* What was counted already when the accounts said that it is merged no longer. */
     domain->counted_bytes = MF_U64(101 * MIB);
+    domain->scanned_since_bytes = MF_U64(0);
     decide(scene);
     g_assert_cmpstr(moved_to(scene, domain), ==, "new");
     domain->counted_bytes = MF_U64(100 * MIB);

@@ -225,6 +225,35 @@ test_one_that_comes_in_a_storm_is_named(Scene *scene, gconstpointer unused G_GNU
     g_assert_nonnull(strstr(scene_host_reason(scene)->text, "owed (70.0 MiB so far)"));
 }
 
+/* A move copies what is merged, too; there would be room for this one. */
+static void
+test_nobody_is_moved_meanwhile(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *writer = scene_add(scene, "writer", 100);
+    MfDomain *mover = scene_add(scene, "mover", 100);
+
+    scene->host->has_groups = TRUE;
+    scene_tick(scene, 0);
+    mover->policy->group = g_strdup("tenant-a");
+    mover->ksm_group_number = MF_U64(0);
+    mover->merged_bytes = MF_U64(1 * MIB);
+    scene_write(scene, writer, 100);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_true(scene_storm(scene)->raging);
+    g_assert_null(scene_action(scene, MF_ACTION_GROUP, mover));
+    const GPtrArray *reasons = mf_plan_find(scene->plan, mover->uuid)->reasons;
+    gboolean is_told = FALSE;
+    for (guint i = 0; i < reasons->len; i++) {
+        const MfReason *reason = g_ptr_array_index(reasons, i);
+        g_assert_cmpint(reason->code, !=, MF_REASON_NO_HEADROOM);
+        is_told |= reason->code == MF_REASON_WAITING && strstr(reason->text, "storm");
+    }
+    g_assert_true(is_told);
+    mover->merged_bytes = MF_U64(0);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_nonnull(scene_action(scene, MF_ACTION_GROUP, mover));
+}
+
 static void
 test_nobody_is_unmerged_meanwhile(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -274,5 +303,6 @@ main(int argc, char **argv)
     SCENE("newcomer", test_one_that_comes_in_a_storm_is_named);
     SCENE("stock", test_writers_of_a_kernel_that_does_not_count);
     SCENE("unmerging", test_nobody_is_unmerged_meanwhile);
+    SCENE("not-moved", test_nobody_is_moved_meanwhile);
     return g_test_run();
 }
