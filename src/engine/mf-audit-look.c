@@ -311,11 +311,15 @@ find_domain(Run *run, MfDomain *domain, MfAuditDomain *entry)
     g_autoptr(GError) error = NULL;
     g_autoptr(GError) unread = NULL;
 
-    if (had_pid && g_hash_table_contains(run->look->passed_pids, &domain->pid)) {
-        fail_domain(entry, NOT_LOOKED_AT, "its process keeps waiting who reads there");
-        return;
+    gint64 pid = domain->pid;
+
+    if (mf_proc_read_pid_file(run->look->root, domain->name, &pid, NULL) || had_pid) {
+        if (g_hash_table_contains(run->look->passed_pids, &pid)) {
+            fail_domain(entry, NOT_LOOKED_AT, "its process keeps waiting who reads there");
+            return;
+        }
+        turn_to(run, pid);
     }
-    turn_to(run, domain->pid);
     if (!mf_proc_find_pid(run->look->root, domain->name, domain->uuid, &domain->pid, &error)) {
         /* One that was there has ended. */
         if (!had_pid || !mf_error_is_gone(error)) {

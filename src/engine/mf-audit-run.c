@@ -4,6 +4,7 @@
 #include "mf-audit-run.h"
 
 #include "../core/mf-error.h"
+#include "../io/mf-effort.h"
 #include "../io/mf-proc.h"
 #include "../io/mf-workers.h"
 #include "mf-audit-look.h"
@@ -22,6 +23,7 @@ typedef struct {
 
     GMutex mutex; /* for what follows */
     GCond ended;
+    MfEffort effort; /* the worker's, while it runs */
     gboolean has_ended;
     MfAuditReport *report; /* or NULL, with error */
     GError *error;
@@ -124,8 +126,12 @@ attempt_run(gpointer data)
 {
     Attempt *attempt = data;
     g_autoptr(GError) error = NULL;
-    MfAuditReport *report = mf_audit_look_run(&attempt->look, &error);
+    MfAuditReport *report = NULL;
 
+    g_mutex_lock(&attempt->mutex);
+    mf_effort_begin(&attempt->effort);
+    g_mutex_unlock(&attempt->mutex);
+    report = mf_audit_look_run(&attempt->look, &error);
     g_mutex_lock(&attempt->mutex);
     attempt->report = report;
     attempt->error = g_steal_pointer(&error);
@@ -198,26 +204,31 @@ leave(Attempt *attempt, gint64 hangs_at_pid)
     g_cancellable_cancel(attempt->look.cancellable);
 }
 
-/* Waits for its end, the caller's wish, or for its patience without a step; FALSE: it is left. */
+/* Waits for its end, the caller's wish, or for its patience without a step or work; FALSE: it is
+ * left. */
 static gboolean
 attempt_wait(Attempt *attempt, Caller *caller)
 {
-    gint64 step_usec = g_get_monotonic_time();
+    gint64 now_usec = g_get_monotonic_time();
+    gint64 patience_usec = (gint64)caller->patience_msec * 1000;
+    MfEffortWatch watch;
     gint steps_count = 0;
     gboolean has_ended = FALSE;
 
+    mf_effort_watch(&watch, now_usec);
     g_mutex_lock(&attempt->mutex);
     while (!attempt->has_ended && !g_cancellable_is_cancelled(caller->cancellable)) {
-        gint64 now_usec = g_get_monotonic_time();
         gint now_count = g_atomic_int_get(&attempt->look.steps_count);
 
-        if (now_count != steps_count) {
-            steps_count = now_count;
-            step_usec = now_usec;
-        } else if (now_usec - step_usec >= (gint64)caller->patience_msec * 1000) {
+        if (mf_effort_is_idle(&watch, &attempt->effort, patience_usec, now_usec)) {
             break;
         }
+        if (now_count != steps_count) {
+            steps_count = now_count;
+            watch.worked_usec = now_usec;
+        }
         g_cond_wait_until(&attempt->ended, &attempt->mutex, now_usec + POLL_USEC);
+        now_usec = g_get_monotonic_time();
         tell_progress(attempt, caller);
     }
     has_ended = attempt->has_ended;

@@ -74,7 +74,7 @@ on_round(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpoi
 
     engine->accounting = FALSE;
     engine->accounts_cost_usec = g_get_monotonic_time() - round->begun_usec -
-                                 mf_problems_get_lost_usec(engine->accounts_problems);
+                                 mf_problems_get_waited_usec(engine->accounts_problems);
     mf_registry_take_figures(engine->registry, snapshot, TRUE, round->begun_usec);
     mf_snapshot_free(engine->accounts);
     engine->accounts = snapshot;
@@ -84,6 +84,10 @@ on_round(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpoi
         engine->accounts_at_rest = pace == MF_PACE_REST;
         schedule(engine,
                  mf_pace_accounts_wait_usec(engine->config, pace, engine->accounts_cost_usec));
+        if (engine->accounts_wanted) {
+            engine->accounts_wanted = FALSE;
+            mf_engine_accounts_soon(engine);
+        }
     }
 }
 
@@ -134,7 +138,11 @@ mf_engine_accounts_soon(MfEngine *engine)
 {
     gint64 age_usec = 0;
 
-    if (engine->accounting || engine->stopped) {
+    if (engine->stopped) {
+        return;
+    }
+    if (engine->accounting) {
+        engine->accounts_wanted = TRUE; /* what has begun may not see it */
         return;
     }
     age_usec =

@@ -5,7 +5,7 @@
 /* A host that an audit of takes longer is one where ksmd has much to do. */
 #define HOLD_USEC (60 * G_USEC_PER_SEC)
 
-/* The kernel looks through a process of a terabyte in that time. */
+/* Without a step and without work. */
 #define PATIENCE_MSEC 10000
 
 typedef struct {

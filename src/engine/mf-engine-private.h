@@ -59,6 +59,7 @@ struct _MfEngine {
     guint accounts_id;
     gboolean accounting;
     gboolean accounts_at_rest; /* accounts_id waits as long as it may while ksmd rests */
+    gboolean accounts_wanted;  /* after the round under way */
     gint64 accounts_cost_usec; /* of the last round */
 
     /* mf-engine-storm.c */

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mf-others.h"
 
-#include <pthread.h>
-#include <time.h>
-
 #include "../core/mf-account.h"
 #include "../core/mf-error.h"
 #include "../core/mf-parse.h"
 #include "../core/mf-units.h"
+#include "mf-effort.h"
 #include "mf-proc.h"
 #include "mf-workers.h"
 
-/* It is waited for while it works, which takes CPU time; a walk of a terabyte's page tables takes
- * ten seconds. */
-#define IDLE_SEC       2
-#define WAIT_SEC       60
-#define POLL_USEC      (G_USEC_PER_SEC / 10)
-#define WORK_USEC      (IDLE_SEC * G_USEC_PER_SEC / 10)
+#define IDLE_SEC  2
+#define WAIT_SEC  20
+#define POLL_USEC (G_USEC_PER_SEC / 10)
+/* A sum is good for so many times what it has cost. */
+#define COST_FACTOR    20
 #define KSM_STAT_BYTES 4096
 #define SMAPS_BYTES    (16 * 1024 * 1024)
 
@@ -29,10 +26,10 @@ typedef struct {
 
     GMutex mutex; /* for what follows */
     GCond ended;
-    gboolean has_begun;
     gboolean has_ended;
-    clockid_t cpu_clock; /* the worker's, while it runs */
-    gint64 at_pid;       /* who is being read */
+    MfEffort effort; /* the worker's, while it runs */
+    gint64 cpu_usec; /* when it has ended: what it took */
+    gint64 at_pid;   /* who is being read */
 
     /* The worker's until it has ended. */
     guint64 sum_bytes;
@@ -42,7 +39,9 @@ typedef struct {
 
 struct _MfOthers {
     Look *late; /* nobody waits for it any more; or NULL */
-    gint64 lost_usec;
+    Look *last; /* the last one that has ended, good until then; or NULL */
+    gint64 good_until_usec;
+    gint64 waited_usec;
 };
 
 static void
@@ -71,6 +70,7 @@ mf_others_free(MfOthers *others)
 {
     if (others != NULL) {
         g_clear_pointer(&others->late, look_unref);
+        g_clear_pointer(&others->last, look_unref);
         g_free(others);
     }
 }
@@ -139,7 +139,7 @@ look_run(gpointer data)
     Look *look = data;
 
     g_mutex_lock(&look->mutex);
-    look->has_begun = pthread_getcpuclockid(pthread_self(), &look->cpu_clock) == 0;
+    mf_effort_begin(&look->effort);
     g_mutex_unlock(&look->mutex);
     for (guint i = 0; i < look->pids->len && look->error == NULL; i++) {
         gint64 pid = g_array_index(look->pids, gint64, i);
@@ -153,6 +153,7 @@ look_run(gpointer data)
         }
     }
     g_mutex_lock(&look->mutex);
+    look->cpu_usec = mf_effort_get_usec(&look->effort);
     look->has_ended = TRUE;
     g_cond_signal(&look->ended);
     g_mutex_unlock(&look->mutex);
@@ -201,102 +202,109 @@ look_begin(MfRoot *root, GHashTable *skip_pids, guint64 page_size_bytes, GError 
     return look;
 }
 
-/* The worker's CPU time; with the mutex, and while it has not ended. */
-static gint64
-cpu_usec(const Look *look)
-{
-    struct timespec used = {0};
-
-    if (!look->has_begun || clock_gettime(look->cpu_clock, &used) != 0) {
-        return 0;
-    }
-    return (gint64)used.tv_sec * G_USEC_PER_SEC + used.tv_nsec / 1000;
-}
-
-/* Waits for the look's end while it works, or has been idle for less than idle_usec; FALSE: it has
- * not come, ret_at_pid is who is in the way, and ret_lost_usec for how long nothing was done. */
+/* Waits for the look's end, for as long as it works or has been idle for less than idle_usec;
+ * FALSE: it has not come, and ret_at_pid is who is in the way. */
 static gboolean
-look_wait(Look *look, gint64 idle_usec, gint64 *ret_at_pid, gint64 *ret_lost_usec)
+look_wait(Look *look, gint64 idle_usec, gint64 *ret_at_pid)
 {
     gint64 begun_usec = g_get_monotonic_time();
     gint64 now_usec = begun_usec;
-    gint64 worked_usec = begun_usec; /* when it did last */
-    gint64 seen_usec = 0;
-    gint64 work_usec = 0;
+    MfEffortWatch watch;
     gboolean has_ended = FALSE;
 
+    mf_effort_watch(&watch, begun_usec);
     g_mutex_lock(&look->mutex);
-    while (!look->has_ended && now_usec - worked_usec < idle_usec &&
-           now_usec - begun_usec < WAIT_SEC * G_USEC_PER_SEC) {
+    while (!look->has_ended && now_usec - begun_usec < WAIT_SEC * G_USEC_PER_SEC &&
+           !mf_effort_is_idle(&watch, &look->effort, idle_usec, now_usec)) {
         g_cond_wait_until(&look->ended, &look->mutex, now_usec + POLL_USEC);
         now_usec = g_get_monotonic_time();
-        gint64 used_usec = look->has_ended ? seen_usec : cpu_usec(look);
-        if (seen_usec == 0 || used_usec - seen_usec >= WORK_USEC) {
-            work_usec += seen_usec == 0 ? 0 : used_usec - seen_usec;
-            seen_usec = used_usec;
-            worked_usec = now_usec;
-        }
     }
     has_ended = look->has_ended;
     *ret_at_pid = look->at_pid;
-    *ret_lost_usec = MAX(0, now_usec - begun_usec - work_usec);
     g_mutex_unlock(&look->mutex);
     return has_ended;
 }
 
-/* Takes over what a look that has ended has found. */
+/* What a look that has ended has found. */
 static gboolean
-look_take(Look *look, MfHost *host, GError **ret_bound, GError **error)
+look_tell(const Look *look, MfHost *host, GError **ret_bound, GError **error)
 {
     if (look->error != NULL) {
-        g_propagate_error(error, g_steal_pointer(&look->error));
+        g_propagate_error(error, g_error_copy(look->error));
         return FALSE;
     }
     host->other_saved_bytes = MF_U64(look->sum_bytes);
-    if (look->bound != NULL) {
-        g_propagate_error(ret_bound, g_steal_pointer(&look->bound));
+    if (look->bound != NULL && ret_bound != NULL) {
+        *ret_bound = g_error_copy(look->bound);
     }
     return TRUE;
+}
+
+/* Whether the last sum is good, and of nobody who is a domain now. */
+static gboolean
+is_good(const MfOthers *others, GHashTable *skip_pids)
+{
+    const Look *look = others->last;
+
+    if (look == NULL || g_get_monotonic_time() >= others->good_until_usec) {
+        return FALSE;
+    }
+    for (guint i = 0; i < look->pids->len; i++) {
+        if (g_hash_table_contains(skip_pids, &g_array_index(look->pids, gint64, i))) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+/* A look that is good, or has ended now; NULL with error. */
+static const Look *
+find_look(MfOthers *others, MfRoot *root, GHashTable *skip_pids, guint64 page_size_bytes,
+          GError **error)
+{
+    Look *look = g_steal_pointer(&others->late);
+    gboolean is_late = look != NULL;
+    gint64 at_pid = 0;
+
+    if (look == NULL && is_good(others, skip_pids)) {
+        return others->last;
+    }
+    if (look == NULL) {
+        look = look_begin(root, skip_pids, page_size_bytes, error);
+    }
+    if (look == NULL) {
+        return NULL;
+    }
+    if (!look_wait(look, is_late ? 0 : IDLE_SEC * G_USEC_PER_SEC, &at_pid)) {
+        g_autofree char *comm = mf_proc_read_comm(root, at_pid);
+        g_set_error(error, MF_ERROR, MF_ERROR_TIMEOUT,
+                    "process %" G_GINT64_FORMAT
+                    " (%s) keeps waiting who reads what it saves, or there are too many; what they "
+                    "save is not known",
+                    at_pid, comm);
+        others->late = look;
+        return NULL;
+    }
+    g_clear_pointer(&others->last, look_unref);
+    others->last = look;
+    others->good_until_usec = g_get_monotonic_time() + look->cpu_usec * COST_FACTOR;
+    return look;
 }
 
 gboolean
 mf_others_read(MfOthers *others, MfRoot *root, GHashTable *skip_pids, MfHost *host,
                GError **ret_bound, GError **error)
 {
-    Look *look = g_steal_pointer(&others->late);
-    gint64 idle_usec = IDLE_SEC * G_USEC_PER_SEC;
-    gint64 lost_usec = 0;
-    gint64 at_pid = 0;
-    gboolean read = FALSE;
+    gint64 begun_usec = g_get_monotonic_time();
+    const Look *look = find_look(others, root, skip_pids, host->page_size_bytes, error);
 
+    others->waited_usec = g_get_monotonic_time() - begun_usec;
     host->other_saved_bytes = MF_U64_ABSENT;
-    others->lost_usec = 0;
-    if (look != NULL && !look_wait(look, 0, &at_pid, &lost_usec)) {
-        idle_usec = 0;
-    } else {
-        g_clear_pointer(&look, look_unref);
-        look = look_begin(root, skip_pids, host->page_size_bytes, error);
-    }
-    if (look == NULL) {
-        return FALSE;
-    }
-    if (look_wait(look, idle_usec, &at_pid, &lost_usec)) {
-        read = look_take(look, host, ret_bound, error);
-        look_unref(look);
-        return read;
-    }
-    g_autofree char *comm = mf_proc_read_comm(root, at_pid);
-    g_set_error(error, MF_ERROR, MF_ERROR_TIMEOUT,
-                "not read within %d s: process %" G_GINT64_FORMAT
-                " (%s) is in the way, or there are too many; what they save is not known",
-                IDLE_SEC, at_pid, comm);
-    others->late = look;
-    others->lost_usec = lost_usec;
-    return FALSE;
+    return look != NULL && look_tell(look, host, ret_bound, error);
 }
 
 gint64
-mf_others_get_lost_usec(const MfOthers *others)
+mf_others_get_waited_usec(const MfOthers *others)
 {
-    return others->lost_usec;
+    return others->waited_usec;
 }

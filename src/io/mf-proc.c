@@ -68,7 +68,7 @@ verify_pid(MfRoot *root, gint64 pid, const char *uuid, GError **error)
 }
 
 gboolean
-mf_proc_find_pid(MfRoot *root, const char *name, const char *uuid, gint64 *ret_pid, GError **error)
+mf_proc_read_pid_file(MfRoot *root, const char *name, gint64 *ret_pid, GError **error)
 {
     gsize length_bytes;
     gint64 pid;
@@ -92,7 +92,16 @@ mf_proc_find_pid(MfRoot *root, const char *name, const char *uuid, gint64 *ret_p
                     pid);
         return FALSE;
     }
-    if (!verify_pid(root, pid, uuid, error)) {
+    *ret_pid = pid;
+    return TRUE;
+}
+
+gboolean
+mf_proc_find_pid(MfRoot *root, const char *name, const char *uuid, gint64 *ret_pid, GError **error)
+{
+    gint64 pid;
+
+    if (!mf_proc_read_pid_file(root, name, &pid, error) || !verify_pid(root, pid, uuid, error)) {
         return FALSE;
     }
     *ret_pid = pid;

@@ -17,6 +17,9 @@
 char *mf_proc_read_file(MfRoot *root, gint64 pid, const char *file, gsize max_bytes,
                         gsize *ret_length_bytes, GError **error);
 
+/* The PID in libvirt's PID file of domain name, which may be another process's by now. */
+gboolean mf_proc_read_pid_file(MfRoot *root, const char *name, gint64 *ret_pid, GError **error);
+
 /* QEMU's PID of domain name by libvirt's PID file (run/libvirt/qemu/NAME.pid), verified by -uuid in
  * its command line.  GONE when there is none. */
 gboolean mf_proc_find_pid(MfRoot *root, const char *name, const char *uuid, gint64 *ret_pid,

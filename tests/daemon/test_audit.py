@@ -209,6 +209,12 @@ def who_keeps_it_waiting_is_passed_over(scene):
             patient.environment = environment  # of what is run beside it
             wait.until("a proof", lambda: run(patient)[0] == 0, 20)
             try:
+                before_sec = patient.cpu_sec()
+                sign.write_text(f"!proc/{PID}/maps", encoding="ascii")
+                with begin(patient, stdout=subprocess.DEVNULL) as busy:
+                    wait.until("work for longer than its patience", lambda: patient.cpu_sec() - before_sec > 12, 120)
+                    sign.unlink()
+                    tap.equal(busy.wait(20), 0, "exit code of one that takes long")
                 sign.write_text(f"proc/{PID}/maps", encoding="ascii")
                 code, out, _ = run(patient)
                 tap.check(code == 1 and "keeps waiting" in " ".join(out.split()), f"exit code {code}: {out}")
@@ -228,7 +234,7 @@ def who_keeps_it_waiting_is_passed_over(scene):
                 tap.check(code == 1 and "not proven" in out, f"exit code {code}: {out}")
                 tap.check(time.monotonic() - begun < 8, "who is known to hang is waited for again")
             finally:
-                sign.unlink()
+                sign.unlink(missing_ok=True)
                 for table in ("kpageflags", "kpagecount"):
                     host.write(f"proc/{table}", "")
                 map_bytes(host, SMALL_BYTES)

@@ -140,6 +140,12 @@ class Memfoldd:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def cpu_sec(self):
+        """The CPU time that it has taken."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def freeze(self):
         """Stops it where it is, until it is killed; returns when all of it stands."""
         self.process.send_signal(signal.SIGSTOP)
