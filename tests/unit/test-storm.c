@@ -235,6 +235,7 @@ test_nobody_is_moved_meanwhile(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
     scene->host->has_groups = TRUE;
     scene_tick(scene, 0);
     mover->policy->group = g_strdup("tenant-a");
+    mover->pid = 4711;
     mover->ksm_group_number = MF_U64(0);
     mover->merged_bytes = MF_U64(1 * MIB);
     scene_write(scene, writer, 100);
