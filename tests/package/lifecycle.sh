@@ -206,7 +206,8 @@ quietly apt install "${new[@]}"
 owe
 check "who is still paused, or short of memory, is told at the removal" removal_tells_debts
 check "that is kept at the purge" purge_keeps_debts
-quietly apt purge "${NAMES[@]}"
+# apt no longer knows those that are purged.
+quietly dpkg --purge "${NAMES[@]}"
 rm -rf /run/memfold
 
 quietly apt install ksmtuned
