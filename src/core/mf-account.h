@@ -44,8 +44,8 @@ MfU64 mf_account_counted_bytes(const MfDomain *domain);
 /* The memory that un-merging a domain takes, and moving it to another merge group, at most: what
  * the last accounts say, which may be minutes old, and by how much the kernel's own count has grown
  * since, or as much of it as ksmd can have merged since, by what it has scanned; without a count of
- * that time, all of the count where it is more.  A move leaves zero pages
- * as they are.  Absent without accounts. */
+ * that time, all of the count where it is more.  A move leaves zero pages as they are.  Absent
+ * without accounts. */
 MfU64 mf_account_unmerge_cost_bytes(const MfDomain *domain);
 MfU64 mf_account_move_cost_bytes(const MfDomain *domain);
 

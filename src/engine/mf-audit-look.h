@@ -8,7 +8,7 @@
 /* What it reads, all its own, and what it tells to other threads meanwhile. */
 typedef struct {
     MfRoot *root;
-    MfConfig *config;
+    const MfConfig *config;
     GPtrArray *domains;      /* of MfDomain; sorted by the look */
     GHashTable *judged;      /* set of UUIDs; NULL: all */
     GHashTable *passed_pids; /* set of gint64: processes that are not to be read */

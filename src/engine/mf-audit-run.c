@@ -19,6 +19,7 @@
 /* A look, of its worker and of who waits for it. */
 typedef struct {
     gatomicrefcount refs;
+    MfConfig *config; /* the look's */
     MfAuditLook look;
 
     GMutex mutex; /* for what follows */
@@ -44,6 +45,19 @@ typedef struct {
 static GMutex hanging_mutex;
 static GPtrArray *hanging; /* of Attempt; or NULL */
 
+static GHashTable *
+pids_new(void)
+{
+    return g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+}
+
+/* FALSE: it is in the set already. */
+static gboolean
+add_pid(GHashTable *pids, gint64 pid)
+{
+    return g_hash_table_add(pids, g_memdup2(&pid, sizeof(pid)));
+}
+
 static guint
 count_hanging(void)
 {
@@ -64,8 +78,7 @@ add_hanging_pids(GHashTable *pids)
         const Attempt *attempt = hanging->pdata[i];
 
         if (attempt->hangs_at_pid != 0) {
-            g_hash_table_add(pids,
-                             g_memdup2(&attempt->hangs_at_pid, sizeof(attempt->hangs_at_pid)));
+            add_pid(pids, attempt->hangs_at_pid);
         }
     }
     g_mutex_unlock(&hanging_mutex);
@@ -114,7 +127,7 @@ attempt_unref(Attempt *attempt)
     g_hash_table_unref(look->passed_pids);
     g_clear_pointer(&look->judged, g_hash_table_unref);
     g_ptr_array_unref(look->domains);
-    mf_config_free(look->config);
+    mf_config_free(attempt->config);
     mf_root_unref(look->root);
     g_free(attempt);
 }
@@ -156,12 +169,12 @@ attempt_begin(const MfAuditLook *like)
     g_atomic_ref_count_init(&attempt->refs);
     g_mutex_init(&attempt->mutex);
     g_cond_init(&attempt->ended);
+    attempt->config = mf_config_copy(like->config);
     *look = (MfAuditLook){.root = mf_root_ref(like->root),
-                          .config = mf_config_copy(like->config),
+                          .config = attempt->config,
                           .domains = g_ptr_array_new_with_free_func((GDestroyNotify)mf_domain_free),
                           .judged = like->judged ? g_hash_table_ref(like->judged) : NULL,
-                          .passed_pids =
-                              g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL),
+                          .passed_pids = pids_new(),
                           .skips_others = like->skips_others,
                           .knows_all = like->knows_all,
                           .cancellable = g_cancellable_new()};
@@ -172,7 +185,7 @@ attempt_begin(const MfAuditLook *like)
     gpointer pid;
     g_hash_table_iter_init(&iter, like->passed_pids);
     while (g_hash_table_iter_next(&iter, &pid, NULL)) {
-        g_hash_table_add(look->passed_pids, g_memdup2(pid, sizeof(gint64)));
+        add_pid(look->passed_pids, *(gint64 *)pid);
     }
     g_atomic_ref_count_inc(&attempt->refs);
     mf_workers_call_now(attempt_run, attempt);
@@ -279,7 +292,7 @@ pass_over(const Attempt *attempt, GHashTable *passed_pids, guint patience_msec, 
                         " (%s) keeps those waiting who look at its memory, for %u s now",
                         pid, comm ? comm : "not known", patience_msec / 1000);
 
-    if (pid == 0 || !g_hash_table_add(passed_pids, g_memdup2(&pid, sizeof(pid)))) {
+    if (pid == 0 || !add_pid(passed_pids, pid)) {
         g_set_error(error, MF_ERROR, MF_ERROR_TIMEOUT, "%s; end it, or audit later", text);
         return FALSE;
     }
@@ -293,12 +306,10 @@ mf_audit_run(MfRoot *root, const MfConfig *config, GPtrArray *domains, GHashTabl
              GCancellable *cancellable, GError **error)
 {
     gint64 begun_usec = g_get_monotonic_time();
-    g_autoptr(GHashTable) passed_pids =
-        g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-    g_autoptr(MfConfig) own_config = mf_config_copy(config);
+    g_autoptr(GHashTable) passed_pids = pids_new();
     Caller caller = {patience_msec, progress, user_data, cancellable, 0};
     MfAuditLook like = {.root = root,
-                        .config = own_config,
+                        .config = config,
                         .domains = domains,
                         .judged = judged,
                         .passed_pids = passed_pids,

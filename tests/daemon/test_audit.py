@@ -156,28 +156,36 @@ def without_libvirt_nothing_is_proven(scene):
         tap.check("not proven" in out and "not connected to libvirt" in out, out)
 
 
+@contextlib.contextmanager
+def slow_one(scene, name, library, variable):
+    """A second memfoldd of the host, not started, with a preloaded library that has things wait for as long as there is
+    a sign: memfoldd, the sign, and the environment of what is run beside it."""
+    daemon, host = scene
+    folder = f"{daemon.folder}/{name}"
+    os.mkdir(folder)
+    sign = pathlib.Path(folder, "slow")
+    with bus.private() as environment:
+        slow = {**environment, **memfoldd.preload(library), variable: str(sign)}
+        with memfoldd.Memfoldd(slow, folder, host.root, daemon.uri) as other:
+            yield other, sign, environment
+
+
 @tap.test
 def before_libvirt_has_told_of_all_domains_nothing_is_proven(scene):
     """Connected, but the list has not come: an empty one would be clean."""
-    daemon, host = scene
-    folder = f"{daemon.folder}/early"
-    os.mkdir(folder)
-    sign = pathlib.Path(folder, "slow")
-    sign.touch()
-    with bus.private() as environment:
-        slow = {**environment, **memfoldd.preload("slow-libvirt"), "SLOW_LIBVIRT_LIST": str(sign)}
-        with memfoldd.Memfoldd(slow, folder, host.root, daemon.uri) as early:
-            try:
-                early.start()
-                early.environment = environment  # of what is run beside it
-                wait.until("the connection", lambda: early.describe()[0]["libvirt_connected"], 20)
-                code, out, _ = run(early)
-                tap.equal(code, 1, "exit code before the list")
-                tap.check("not proven" in out and "told of all" in " ".join(out.split()), out)
-            finally:
-                sign.unlink()
-            wait.until("the list to come", lambda: "vm1" in early.describe()[2], 20)
-            wait.until("a proof after it", lambda: run(early)[0] == 0, 20)
+    with slow_one(scene, "early", "slow-libvirt", "SLOW_LIBVIRT_LIST") as (early, sign, environment):
+        sign.touch()
+        try:
+            early.start()
+            early.environment = environment
+            wait.until("the connection", lambda: early.describe()[0]["libvirt_connected"], 20)
+            code, out, _ = run(early)
+            tap.equal(code, 1, "exit code before the list")
+            tap.check("not proven" in out and "told of all" in " ".join(out.split()), out)
+        finally:
+            sign.unlink()
+        wait.until("the list to come", lambda: "vm1" in early.describe()[2], 20)
+        wait.until("a proof after it", lambda: run(early)[0] == 0, 20)
 
 
 def map_a_page_that_somebody_shares(host):
@@ -194,50 +202,45 @@ def map_a_page_that_somebody_shares(host):
 @tap.test
 def who_keeps_it_waiting_is_passed_over(scene):
     """A process holds its memory lock for as long as it likes, and reading of its memory waits."""
-    daemon, host = scene
-    folder = f"{daemon.folder}/patient"
-    os.mkdir(folder)
-    sign = pathlib.Path(folder, "slow")
+    _, host = scene
     for pid in STRANGERS:
         host.add_process(pid, "chrome", ("chrome",))
         host.write(f"proc/{pid}/smaps", "")
         host.write(f"proc/{pid}/pagemap", "")
-    with bus.private() as environment:
-        slow = {**environment, **memfoldd.preload("slow-file"), "SLOW_FILE": str(sign)}
-        with memfoldd.Memfoldd(slow, folder, host.root, daemon.uri) as patient:
-            patient.start()
-            patient.environment = environment  # of what is run beside it
-            wait.until("a proof", lambda: run(patient)[0] == 0, 20)
-            try:
-                before_sec = patient.cpu_sec()
-                sign.write_text(f"!proc/{PID}/maps", encoding="ascii")
-                with begin(patient, stdout=subprocess.DEVNULL) as busy:
-                    wait.until("work for longer than its patience", lambda: patient.cpu_sec() - before_sec > 12, 120)
-                    sign.unlink()
-                    tap.equal(busy.wait(20), 0, "exit code of one that takes long")
-                sign.write_text(f"proc/{PID}/maps", encoding="ascii")
-                code, out, _ = run(patient)
-                tap.check(code == 1 and "keeps waiting" in " ".join(out.split()), f"exit code {code}: {out}")
-                with begin(patient, stderr=subprocess.DEVNULL) as left:
-                    patient.wait_log("looks at the page tables", patient.logged("looks at the page tables") + 1)
-                    left.kill()
-                sign.write_text("0/smaps", encoding="ascii")  # of all strangers
-                begun = time.monotonic()
-                wait.until("a proof after who waited has left", lambda: run(patient)[0] == 0, 20)
-                tap.check(time.monotonic() - begun < 10, "the next one waited, too")
-                map_a_page_that_somebody_shares(host)
-                code, out, _ = run(patient)
-                tap.check(code == 1 and "not proven" in out, f"exit code {code}: {out}")
-                tap.equal(patient.logged(r"process 48.0 \(chrome\) keeps those waiting"), 2, "passed over, and no more are tried")
-                begun = time.monotonic()
-                code, out, _ = run(patient)
-                tap.check(code == 1 and "not proven" in out, f"exit code {code}: {out}")
-                tap.check(time.monotonic() - begun < 8, "who is known to hang is waited for again")
-            finally:
-                sign.unlink(missing_ok=True)
-                for table in ("kpageflags", "kpagecount"):
-                    host.write(f"proc/{table}", "")
-                map_bytes(host, SMALL_BYTES)
+    with slow_one(scene, "patient", "slow-file", "SLOW_FILE") as (patient, sign, environment):
+        patient.start()
+        patient.environment = environment
+        wait.until("a proof", lambda: run(patient)[0] == 0, 20)
+        try:
+            before_sec = patient.cpu_sec()
+            sign.write_text(f"!proc/{PID}/maps", encoding="ascii")
+            with begin(patient, stdout=subprocess.DEVNULL) as busy:
+                wait.until("work for longer than its patience", lambda: patient.cpu_sec() - before_sec > 12, 120)
+                sign.unlink()
+                tap.equal(busy.wait(20), 0, "exit code of one that takes long")
+            sign.write_text(f"proc/{PID}/maps", encoding="ascii")
+            code, out, _ = run(patient)
+            tap.check(code == 1 and "keeps waiting" in " ".join(out.split()), f"exit code {code}: {out}")
+            with begin(patient, stderr=subprocess.DEVNULL) as left:
+                patient.wait_log("looks at the page tables", patient.logged("looks at the page tables") + 1)
+                left.kill()
+            sign.write_text("0/smaps", encoding="ascii")  # of all strangers
+            begun = time.monotonic()
+            wait.until("a proof after who waited has left", lambda: run(patient)[0] == 0, 20)
+            tap.check(time.monotonic() - begun < 10, "the next one waited, too")
+            map_a_page_that_somebody_shares(host)
+            code, out, _ = run(patient)
+            tap.check(code == 1 and "not proven" in out, f"exit code {code}: {out}")
+            tap.equal(patient.logged(r"process 48.0 \(chrome\) keeps those waiting"), 2, "passed over, and no more are tried")
+            begun = time.monotonic()
+            code, out, _ = run(patient)
+            tap.check(code == 1 and "not proven" in out, f"exit code {code}: {out}")
+            tap.check(time.monotonic() - begun < 8, "who is known to hang is waited for again")
+        finally:
+            sign.unlink(missing_ok=True)
+            for table in ("kpageflags", "kpagecount"):
+                host.write(f"proc/{table}", "")
+            map_bytes(host, SMALL_BYTES)
 
 
 @tap.test
