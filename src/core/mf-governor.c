@@ -317,6 +317,14 @@ stand_back(const MfConfig *config, const MfHost *host)
     return NULL;
 }
 
+gboolean
+mf_governor_governs(const MfConfig *config, const MfHost *host)
+{
+    g_autoptr(MfReason) reason = stand_back(config, host);
+
+    return reason == NULL;
+}
+
 /* Drops holds that are over; returns how many are left and how long the longest lasts. */
 static guint
 count_holds(MfMemory *memory, gint64 now_usec, guint64 *ret_left_msec)
@@ -416,7 +424,7 @@ mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory 
                                hold_count, hold_count == 1 ? "domain" : "domains",
                                hold_count == 1 ? "is" : "are", hold_left_msec);
     } else if (memory->storm.raging) {
-        reason = mf_storm_reason(config, snapshot, &memory->storm);
+        reason = mf_storm_reason(config, snapshot, &memory->storm, TRUE);
     } else if (mf_cover_forbids_growth(config, &cover, &memory->uncovered) &&
                !mf_storm_has_suspended(&memory->storm)) {
         reason = mf_cover_reason(config, &cover);

@@ -6,6 +6,9 @@
 
 #include "mf-decide.h"
 
+/* Whether the knobs are memfold's to write. */
+gboolean mf_governor_governs(const MfConfig *config, const MfHost *host);
+
 /* Notes ksmd's CPU time in memory.  TRUE when memory->ksmd_cpu_permyriad is a new measurement over
  * an interval in which ksmd ran at both ends. */
 gboolean mf_governor_measure(const MfSnapshot *snapshot, MfMemory *memory);

@@ -44,10 +44,11 @@ void mf_storm_bury(MfStorm *storm, MfVictim *victim);
  */
 guint64 mf_storm_take_unmerged(MfStorm *storm, guint64 written_bytes, gint64 now_usec);
 
-/* After that.  under_way: the domain is being un-merged or moved. */
+/* After that.  under_way: the domain is being un-merged or moved, or was not yet when the snapshot
+ * was begun. */
 void mf_storm_note_unmerging(MfVictim *victim, gboolean under_way);
 
-/* What the plan has un-merged is to be expected. */
+/* What un-merging by the plan would take, once it is begun. */
 void mf_storm_plan_unmerging(const MfSnapshot *snapshot, const MfPlan *plan, MfStorm *storm);
 
 /* What must be at hand for somebody to take so much. */

@@ -4,8 +4,9 @@
  *
  * To turn merging off, or to move a domain to another group, has the kernel copy what is merged: it
  * counts as written, and leaves less at hand, like what a guest writes.  But it was planned, and
- * found to fit.  So what is planned is taken off what is written afterwards, for as long as it is
- * under way.
+ * found to fit.  So what it takes is taken off what is written from when it is begun, for as long
+ * as it is under way.  What is planned and can't be begun, since libvirt is away or no QEMU may be
+ * asked for want of a place, takes nothing, and hides nothing.
  */
 #include "mf-storm-private.h"
 
@@ -95,6 +96,13 @@ reserve_bytes(const MfDomain *domain, MfActionKind kind)
 void
 mf_storm_plan_unmerging(const MfSnapshot *snapshot, const MfPlan *plan, MfStorm *storm)
 {
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, storm->victims);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        ((MfVictim *)value)->planned_bytes = MF_U64_ABSENT;
+    }
     for (guint i = 0; i < plan->actions->len; i++) {
         const MfAction *action = g_ptr_array_index(plan->actions, i);
 
@@ -104,10 +112,21 @@ mf_storm_plan_unmerging(const MfSnapshot *snapshot, const MfPlan *plan, MfStorm 
         }
         const MfDomain *domain = mf_snapshot_find(snapshot, action->uuid);
         MfVictim *victim = mf_storm_victim(storm, action->uuid);
-        victim->unmerging = TRUE;
         /* What is moved and switched off is copied once. */
-        victim->unmerging_bytes = MAX(victim->unmerging_bytes, reserve_bytes(domain, action->kind));
-        victim->unmerging_usec = snapshot->taken_usec;
+        victim->planned_bytes =
+            MF_U64(MAX(victim->planned_bytes.value, reserve_bytes(domain, action->kind)));
+    }
+}
+
+void
+mf_storm_unmerge_begun(MfStorm *storm, const char *uuid, gint64 now_usec)
+{
+    MfVictim *victim = g_hash_table_lookup(storm->victims, uuid);
+
+    if (victim != NULL && victim->planned_bytes.known) {
+        victim->unmerging = TRUE;
+        victim->unmerging_bytes = MAX(victim->unmerging_bytes, victim->planned_bytes.value);
+        victim->unmerging_usec = now_usec;
     }
 }
 

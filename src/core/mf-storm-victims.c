@@ -6,6 +6,7 @@
  * step goes to the next candidate only when the one before has given what it can, or can't be made
  * to.
  */
+#include "mf-governor.h"
 #include "mf-storm-private.h"
 
 #include "mf-units.h"
@@ -269,7 +270,7 @@ plan_pauses(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *s
     }
 }
 
-/* Where memfold does not govern ksmd, nobody has told it yet. */
+/* Where memfold does not govern ksmd, or has another reason to stop it, nobody has told it yet. */
 static void
 tell_storm(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *storm, MfPlan *plan)
 {
@@ -280,7 +281,9 @@ tell_storm(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *st
         }
     }
     if (storm->raging) {
-        g_ptr_array_insert(plan->host_reasons, 0, mf_storm_reason(config, snapshot, storm));
+        gboolean stops_ksmd = mf_governor_governs(config, &snapshot->host);
+        g_ptr_array_insert(plan->host_reasons, 0,
+                           mf_storm_reason(config, snapshot, storm, stops_ksmd));
     }
 }
 

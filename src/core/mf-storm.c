@@ -395,8 +395,9 @@ mf_storm_note(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm
         const MfDomain *domain = g_ptr_array_index(snapshot->domains, i);
         mf_storm_note_shared(storm, domain);
         note_domain(host, domain, storm, first ? 0 : interval_usec);
-        mf_storm_note_unmerging(mf_storm_victim(storm, domain->uuid),
-                                domain->is_unmerging || domain->is_moving);
+        MfVictim *victim = mf_storm_victim(storm, domain->uuid);
+        gboolean is_new = victim->unmerging_usec >= storm->taken_usec;
+        mf_storm_note_unmerging(victim, domain->is_unmerging || domain->is_moving || is_new);
         move_baseline(domain, storm);
     }
     storm->begun_usec = storm->taken_usec;
@@ -446,8 +447,10 @@ describe_writers(const MfSnapshot *snapshot, const MfStorm *storm)
 }
 
 MfReason *
-mf_storm_reason(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *storm)
+mf_storm_reason(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *storm,
+                gboolean stops_ksmd)
 {
+    const char *left_alone = "ksmd is not memfold's to stop";
     g_autofree char *rate = mf_format_bytes(storm->written_rate_bytes.value);
     g_autofree char *expected = mf_format_bytes(storm->expected_bytes);
     g_autofree char *headroom = mf_format_bytes(storm->headroom_bytes.value);
@@ -458,14 +461,15 @@ mf_storm_reason(const MfConfig *config, const MfSnapshot *snapshot, const MfStor
     if (!falls_short(storm, (guint64)config->storm_horizon_msec * RELIEF_FACTOR)) {
         return mf_reason_new(MF_REASON_STORM, remedy,
                              "merged memory was written faster than the host can bear, and is "
-                             "written at %s a second now%s: ksmd waits until it is over",
-                             rate, writers);
+                             "written at %s a second now%s: %s",
+                             rate, writers,
+                             stops_ksmd ? "ksmd waits until it is over" : left_alone);
     }
     guint64 left_msec = mf_storm_left_msec(storm).value;
     return mf_reason_new(MF_REASON_STORM, remedy,
                          "merged memory is written at %s a second%s: %s at hand last "
                          "%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT " s, and all of it would take "
-                         "%s: ksmd stops",
+                         "%s: %s",
                          rate, writers, headroom, left_msec / 1000, left_msec % 1000 / 100,
-                         expected);
+                         expected, stops_ksmd ? "ksmd stops" : left_alone);
 }

@@ -62,10 +62,11 @@ typedef struct {
     gboolean suspended;      /* by memfold, which owes it a resumption */
     gint64 paused_usec;      /* since then; 0: by an earlier memfoldd */
     gboolean relieved;       /* its balloon was asked in this storm */
-    gboolean unmerging;      /* memfold has it un-merged, or moved to another group */
+    MfU64 planned_bytes;     /* what un-merging or moving it, as last planned, may write */
+    gboolean unmerging;      /* that is under way */
     gboolean unmerged;       /* the same in the interval that was measured last */
-    guint64 unmerging_bytes; /* what that may still write */
-    gint64 unmerging_usec;   /* when it was planned last */
+    guint64 unmerging_bytes; /* what it may still write */
+    gint64 unmerging_usec;   /* when it was begun last */
     gint64 pid;              /* of the QEMU that the next two are of; 0: not known */
     MfU64 shared_bytes;      /* of its merged pages, what they save; of zeroes they show at once */
     gint64 accounts_usec;    /* of the accounts that tell so */
@@ -123,8 +124,10 @@ MfCover mf_storm_cover(const MfStorm *storm, const MfHost *host);
 /* How long what is at hand will last; G_MAXUINT64 when nothing is lost, absent when not known. */
 MfU64 mf_storm_left_msec(const MfStorm *storm);
 
-/* One sentence with figures and the domains that write most.  Only while it rages. */
-MfReason *mf_storm_reason(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *storm);
+/* One sentence with figures and the domains that write most.  Only while it rages.  stops_ksmd: it
+ * is memfold's to stop. */
+MfReason *mf_storm_reason(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *storm,
+                          gboolean stops_ksmd);
 
 /* Whether anybody is named in that sentence. */
 gboolean mf_storm_knows_writers(const MfStorm *storm);
@@ -134,8 +137,11 @@ gboolean mf_storm_knows_writers(const MfStorm *storm);
 void mf_storm_decide(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm,
                      MfPlan *plan);
 
-/* The un-merging, or the move to another group, that was planned for the domain has failed.  That
- * it has succeeded is seen in a snapshot. */
+/* The un-merging, or the move to another group, that was planned for the domain is begun now: until
+ * then nothing is to be expected of it. */
+void mf_storm_unmerge_begun(MfStorm *storm, const char *uuid, gint64 now_usec);
+
+/* It has failed.  That it has succeeded is seen in a snapshot. */
 void mf_storm_unmerge_failed(MfStorm *storm, const char *uuid);
 
 /* An action came to its end; a resumption that failed is tried again.  given_bytes: what came of

@@ -96,7 +96,6 @@ remove_domain(MfEngine *engine, const char *uuid)
 {
     mf_engine_storm_forget(engine, uuid);
     mf_problems_forget(engine->domain_problems, uuid);
-    mf_engine_end_hold(engine, uuid);
     if (mf_registry_remove(engine->registry, uuid)) {
         mf_engine_note_changed(engine);
     } else {
@@ -447,7 +446,9 @@ mf_engine_domain_started(MfEngine *engine, const MfDomain *facts)
 void
 mf_engine_domain_stopped(MfEngine *engine, const char *uuid)
 {
+    /* Not by libvirt's events: they may come after the next start was prepared. */
     mf_admissions_end(engine->admissions, uuid);
+    mf_engine_end_hold(engine, uuid);
     if (engine->looking_up) {
         gboolean is_doubtful = mf_registry_find(engine->registry, uuid) ||
                                g_hash_table_contains(engine->looking_up, uuid) ||

@@ -14,6 +14,7 @@ typedef struct {
     guint serial;
     MfDomain *domain;
     MfActionKind kind; /* GROUP or FLAGS */
+    gint64 begun_usec;
     char *to;
 } Move;
 
@@ -76,7 +77,7 @@ on_moved(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED gpoi
         mf_storm_unmerge_failed(&engine->memory->storm, uuid);
     }
     if (!error && move->kind == MF_ACTION_GROUP && may_merge_in_group(engine, uuid)) {
-        mf_engine_end_hold(engine, uuid);
+        mf_engine_end_hold_judged(engine, uuid, move->begun_usec);
     }
     mf_engine_note_changed(engine);
 }
@@ -99,6 +100,10 @@ mf_engine_groups_apply(MfEngine *engine, const MfPlan *plan)
         Move *move = g_new0(Move, 1);
 
         g_message("%s", line);
+        move->begun_usec = g_get_monotonic_time();
+        if (action->kind == MF_ACTION_GROUP) {
+            mf_storm_unmerge_begun(&engine->memory->storm, action->uuid, move->begun_usec);
+        }
         move->engine = mf_engine_ref(engine);
         move->serial = serial;
         move->domain = mf_domain_copy(domain);

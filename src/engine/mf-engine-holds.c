@@ -62,6 +62,23 @@ mf_engine_end_hold(MfEngine *engine, const char *uuid)
     mf_engine_check_holds(engine, g_get_monotonic_time());
 }
 
+/* Whether the last plan saw the QEMU that is started, and not the one before. */
+static gboolean
+is_planned_for(const MfEngine *engine, const Start *start)
+{
+    return start->prepared_usec < engine->plan_begun_usec;
+}
+
+void
+mf_engine_end_hold_judged(MfEngine *engine, const char *uuid, gint64 begun_usec)
+{
+    const Start *start = g_hash_table_lookup(engine->starts, uuid);
+
+    if (!start || (is_planned_for(engine, start) && start->prepared_usec < begun_usec)) {
+        mf_engine_end_hold(engine, uuid);
+    }
+}
+
 GPtrArray *
 mf_engine_dup_starts(const MfEngine *engine)
 {
@@ -150,9 +167,7 @@ mf_engine_follow_starts(MfEngine *engine, const GPtrArray *starts, gint64 now_us
         gboolean runs = domain ? domain->pid > 0 : has_pid(starts, uuid);
 
         start->is_waited_for = FALSE;
-        /* What was found before it was prepared is of the QEMU before. */
-        if (runs && start->prepared_usec < engine->tick_begun_usec &&
-            mf_start_is_over(domain, verdict)) {
+        if (runs && is_planned_for(engine, start) && mf_start_is_over(domain, verdict)) {
             mf_memory_release(engine->memory, uuid);
             g_hash_table_iter_remove(&iter);
         } else if (runs && engine->config->manage &&

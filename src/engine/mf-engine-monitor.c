@@ -71,6 +71,9 @@ mf_engine_domains_ask(MfEngine *engine)
         mf_registry_next_question(engine->registry, g_get_monotonic_time(), &question, &serial)) {
         Asked *asked = g_new0(Asked, 1);
 
+        if (question.set == MF_MODE_OFF) {
+            mf_storm_unmerge_begun(&engine->memory->storm, question.uuid, g_get_monotonic_time());
+        }
         asked->engine = mf_engine_ref(engine);
         asked->serial = serial;
         mf_monitor_ask(engine->monitor, &question, on_answer, asked);

@@ -47,6 +47,7 @@ struct _MfEngine {
     gboolean ticking;
     gboolean tick_again;
     gint64 tick_begun_usec; /* of the one that is under way */
+    gint64 plan_begun_usec; /* of the one that plan is of */
     gboolean tick_late_told;
     GHashTable *starts; /* mf-engine-holds.c: uuid -> Start */
     gboolean let_go;    /* the next tick puts every knob back */
@@ -108,6 +109,10 @@ void mf_engine_check_holds(MfEngine *engine, gint64 now_usec);
 
 /* ksmd need not wait for the domain any more: it is off, in its group, or has gone. */
 void mf_engine_end_hold(MfEngine *engine, const char *uuid);
+
+/* The same, by the last plan and something that was begun at begun_usec.  A start that was prepared
+ * after either goes on: they are of the QEMU before. */
+void mf_engine_end_hold_judged(MfEngine *engine, const char *uuid, gint64 begun_usec);
 
 GHashTable *mf_engine_starts_new(void);
 

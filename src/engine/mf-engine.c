@@ -220,6 +220,7 @@ on_collected(G_GNUC_UNUSED GObject *source, GAsyncResult *result, G_GNUC_UNUSED 
     mf_plan_free(engine->plan);
     mf_engine_storm_adopt(engine);
     engine->plan = mf_decide(engine->config, snapshot, engine->memory);
+    engine->plan_begun_usec = tick->begun_usec;
     set_tick(engine);
     mf_engine_accounts_follow(engine);
     mf_engine_check_holds(engine, snapshot->taken_usec);

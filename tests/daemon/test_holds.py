@@ -21,7 +21,7 @@ import session  # noqa: E402
 import tap  # noqa: E402
 import wait  # noqa: E402
 
-PID = {"vm1": 4711, "vm2": 4712}
+PID = {"vm1": 4711, "vm2": 4712, "vm3": 4713}  # vm3 merges all the time
 UUID = {name: f"{pid}1111-1111-4111-8111-111111111111" for name, pid in PID.items()}
 POLICY = '<memfold:policy xmlns:memfold="urn:memfold:policy:1" merge="{}" group="shared"/>'
 BLOCK = {"id": "pc.ram", "size": 65536, "page-size": 4096, "mode": "on", "mergeable": True, "blockers": []}
@@ -40,7 +40,10 @@ class Scene:
                 pathlib.Path(self.answer(name, command)).write_text(json.dumps({"return": answer}), encoding="utf-8")
         node = session.write_node(f"{folder}/node.xml", *(session.domain(name, uuid, POLICY.format("on"))
                                                           for name, uuid in UUID.items()))
-        environment = {**environment, **memfoldd.preload("hostile-qemu"), "HOSTILE_QEMU": f"{folder}/qemu"}
+        self.sign = pathlib.Path(folder, "slow")
+        qemu, slow = memfoldd.preload("hostile-qemu"), memfoldd.preload("slow-file")
+        environment = {**environment, **qemu, "LD_PRELOAD": f"{qemu['LD_PRELOAD']}:{slow['LD_PRELOAD']}",
+                       "HOSTILE_QEMU": f"{folder}/qemu", "SLOW_FILE": str(self.sign)}
         self.daemon = memfoldd.Memfoldd(environment, folder, self.host.root, node)
 
     def answer(self, name, command):
@@ -83,6 +86,30 @@ def a_start_is_over_when_the_domain_may_merge(scene):
         {"return": {**ANSWERS["query-memory-merge"], "mode": "off", "blocks": [{**BLOCK, "mode": "off"}]}}), encoding="utf-8")
     pathlib.Path(scene.answer("vm2", "set-memory-merge")).write_text('{"return": {}}', encoding="utf-8")
     wait.until("vm2 to be off", lambda: daemon.domain("vm2")["mode"] == "off", 20, show=daemon.text)
+
+
+@tap.test
+def a_plan_for_the_qemu_before_ends_no_hold(scene):
+    """A tick takes long, and meanwhile the domain ends, and is started anew with a policy that merges no more."""
+    daemon, host = scene.daemon, scene.host
+    pathlib.Path(scene.answer("vm1", "query-memory-merge")).write_text(
+        json.dumps({"return": ANSWERS["query-memory-merge"]}), encoding="utf-8")
+    wait.until("vm1 to be on", lambda: daemon.domain("vm1").get("mode") == "on", 20, show=daemon.text)
+    scene.sign.write_text(f"/{PID['vm1']}/ksm_stat", encoding="ascii")
+    wait.until("a tick that does not end", lambda: daemon.logged("a tick has not ended"), 30, show=daemon.text)
+    os.mkfifo(scene.answer("vm1", "set-memory-merge"))
+    daemon.set_policy("vm1", "merge", "off")
+    daemon.hook("stopped", "vm1", UUID["vm1"])
+    daemon.prepare("vm1", UUID["vm1"], policy=POLICY.format("off"), ready=lambda: host.get("run") == "1")
+    wait.until("its QEMU to have answered", lambda: daemon.describe()[2].get("vm1", {}).get("mode") == "on", 20,
+               show=daemon.text)
+    scene.sign.unlink()
+    wait.until("vm1 to be told", lambda: "waiting" in [code for code, *_ in daemon.domain("vm1")["reasons"]], 20,
+               show=daemon.text)
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        tap.equal(host.get("run"), "0", "run while vm1 starts and was not switched off")
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,14 @@
 /* What memfold un-merges itself is no storm, and hides none. */
 #include "mf-storm-three.h"
 
+/* The engine carries out what is planned for low. */
+static void
+begin(Three *three)
+{
+    mf_storm_unmerge_begun(&three->scene.memory->storm, three->low->uuid,
+                           three->scene.snapshot->taken_usec);
+}
+
 /* Low is to be switched off, which takes the 512 MiB that it has merged, and QEMU is asked. */
 static void
 unmerge(Three *three)
@@ -9,6 +17,7 @@ unmerge(Three *three)
     three->low->policy->merge = MF_MERGE_OFF;
     scene_tick(&three->scene, G_USEC_PER_SEC);
     g_assert_nonnull(scene_action(&three->scene, MF_ACTION_DOMAIN_MODE, three->low));
+    begin(three);
     three->low->switching = three->low->is_unmerging = TRUE;
     three->low->cow_breaks_count = MF_U64_ABSENT; /* nobody looks at it meanwhile */
 }
@@ -92,6 +101,7 @@ test_a_move_is_own_too(Three *three, gconstpointer unused G_GNUC_UNUSED)
     three->low->zero_bytes = MF_U64(200 * MIB);
     scene_tick(scene, G_USEC_PER_SEC);
     g_assert_nonnull(scene_action(scene, MF_ACTION_GROUP, three->low));
+    begin(three);
     three->low->regrouping = three->low->is_moving = TRUE;
     scene_write(scene, three->low, 300);
     scene_tick(scene, G_USEC_PER_SEC);
@@ -128,7 +138,6 @@ test_a_storm_meanwhile(Three *three, gconstpointer unused G_GNUC_UNUSED)
     g_assert_null(scene_action(scene, MF_ACTION_SUSPEND, three->high));
 }
 
-/* What is planned and does not come must not hide what guests write. */
 /* libvirt lets a call wait for others, and there is room for what comes of it, and more. */
 static void
 test_with_room_it_may_be_late(Three *three, gconstpointer unused G_GNUC_UNUSED)
@@ -146,6 +155,44 @@ test_with_room_it_may_be_late(Three *three, gconstpointer unused G_GNUC_UNUSED)
     g_assert_cmpuint(scene_storm(&three->scene)->written_rate_bytes.value / MIB, ==, 100);
 }
 
+/* libvirt is away, or no QEMU may be asked for want of a place: it is planned at each tick, and
+ * nobody has begun it. */
+static void
+test_what_is_not_begun_hides_nothing(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    three->low->policy->merge = MF_MERGE_OFF;
+    three->low->cow_breaks_count = MF_U64_ABSENT;
+    scene_tick(scene, G_USEC_PER_SEC);
+    for (guint i = 1; i <= 4; i++) {
+        g_assert_nonnull(scene_action(scene, MF_ACTION_DOMAIN_MODE, three->low));
+        write_on_host(three, 10);
+        g_assert_cmpuint(scene_storm(scene)->written_rate_bytes.value / MIB, ==, 10);
+    }
+    write_on_host(three, 300);
+    g_assert_true(scene_storm(scene)->raging);
+}
+
+/* It was begun while a snapshot was taken, which began before and does not show it. */
+static void
+test_what_is_begun_meanwhile_is_own(Three *three, gconstpointer unused G_GNUC_UNUSED)
+{
+    Scene *scene = &three->scene;
+
+    three->low->policy->merge = MF_MERGE_OFF;
+    three->low->cow_breaks_count = MF_U64_ABSENT;
+    scene_tick(scene, G_USEC_PER_SEC);
+    begin(three);
+    write_on_host(three, 125);
+    g_assert_cmpuint(scene_storm(scene)->written_rate_bytes.value, ==, 0);
+    three->low->switching = three->low->is_unmerging = TRUE;
+    write_on_host(three, 125);
+    g_assert_cmpuint(scene_storm(scene)->written_rate_bytes.value, ==, 0);
+    g_assert_false(scene_storm(scene)->raging);
+}
+
+/* What is begun and does not come must not hide what guests write. */
 static void
 test_what_ends_hides_nothing(Three *three, gconstpointer way)
 {
@@ -197,6 +244,8 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     THREE("own", test_own_is_no_storm);
     THREE("late", test_with_room_it_may_be_late);
+    THREE("not-begun", test_what_is_not_begun_hides_nothing);
+    THREE("begun-meanwhile", test_what_is_begun_meanwhile_is_own);
     THREE("merged-since", test_what_was_merged_since_is_own_too);
     THREE("zeroes", test_zeroes_are_own_too);
     THREE("move", test_a_move_is_own_too);

@@ -287,6 +287,21 @@ test_nobody_is_unmerged_meanwhile(Scene *scene, gconstpointer unused G_GNUC_UNUS
     g_assert_nonnull(scene_action(scene, MF_ACTION_DOMAIN_MODE, leaver));
 }
 
+static void
+test_ksmd_of_others_is_not_said_to_stop(Scene *scene, gconstpointer unused G_GNUC_UNUSED)
+{
+    MfDomain *vm = scene_add(scene, "vm", 100);
+
+    scene->config->manage = FALSE;
+    scene_tick(scene, 0);
+    scene_write(scene, vm, 500);
+    scene_tick(scene, G_USEC_PER_SEC);
+    g_assert_true(scene_storm(scene)->raging);
+    const MfReason *reason = g_ptr_array_index(scene->plan->host_reasons, 0);
+    g_assert_cmpint(reason->code, ==, MF_REASON_STORM);
+    g_assert_nonnull(strstr(reason->text, "ksmd is not memfold's to stop"));
+}
+
 #define SCENE(path, function)                                                                      \
     g_test_add("/storm/" path, Scene, NULL, scene_open, function, scene_close)
 
@@ -301,6 +316,7 @@ main(int argc, char **argv)
     SCENE("ticks", test_ticks_come_faster);
     SCENE("close-looks", test_looks_that_follow_closely_are_one);
     SCENE("reason", test_ksmd_stops_and_the_writers_are_named);
+    SCENE("not-ours", test_ksmd_of_others_is_not_said_to_stop);
     SCENE("newcomer", test_one_that_comes_in_a_storm_is_named);
     SCENE("stock", test_writers_of_a_kernel_that_does_not_count);
     SCENE("unmerging", test_nobody_is_unmerged_meanwhile);
