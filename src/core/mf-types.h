@@ -121,12 +121,13 @@ typedef struct {
     char *group_error;   /* why the last move failed, or NULL */
 } MfDomain;
 
-/* One of our kernel's groups: only its members have merged pages in common. */
+/* One of our kernel's groups: only its members have merged pages in common.  0 is for all who are
+ * in no group of their own. */
 typedef struct {
     guint64 number;
     guint64 pages_shared_pages;
     guint64 pages_sharing_pages;
-    guint64 members_count; /* processes, also such that are no domains */
+    MfU64 members_count; /* processes, also such that are no domains; nobody counts those of 0 */
 } MfKsmGroup;
 
 typedef struct {

@@ -62,7 +62,7 @@ kernel_group(const MfSnapshot *accounts, const MfKsmGroup *group)
         }
     }
     mf_dict_add_u64(&builder, "group_number", MF_U64(group->number));
-    mf_dict_add_u64(&builder, "members_count", MF_U64(group->members_count));
+    mf_dict_add_u64(&builder, "members_count", group->members_count);
     mf_dict_add_u64(&builder, "pages_shared_pages", MF_U64(group->pages_shared_pages));
     mf_dict_add_u64(&builder, "pages_sharing_pages", MF_U64(group->pages_sharing_pages));
     if (accounts->host.page_size_bytes > 0) {

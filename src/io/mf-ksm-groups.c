@@ -6,6 +6,8 @@
 
 #define GROUPS_DIR "sys/kernel/mm/ksm/groups"
 #define GROUPS_MAX 4096
+/* It has no file `members`. */
+#define DEFAULT_NUMBER 0
 
 static gboolean
 read_counter(MfRoot *root, const char *group, const char *file, guint64 *ret_value, GError **error)
@@ -16,11 +18,19 @@ read_counter(MfRoot *root, const char *group, const char *file, guint64 *ret_val
 }
 
 static gboolean
+read_members(MfRoot *root, const char *name, MfKsmGroup *group, GError **error)
+{
+    group->members_count.known =
+        read_counter(root, name, "members", &group->members_count.value, error);
+    return group->members_count.known;
+}
+
+static gboolean
 read_group(MfRoot *root, const char *name, MfKsmGroup *group, GError **error)
 {
     return read_counter(root, name, "pages_shared", &group->pages_shared_pages, error) &&
            read_counter(root, name, "pages_sharing", &group->pages_sharing_pages, error) &&
-           read_counter(root, name, "members", &group->members_count, error);
+           (group->number == DEFAULT_NUMBER || read_members(root, name, group, error));
 }
 
 static int

@@ -141,7 +141,7 @@ def a_move_to_its_group_is_not_all_that_is_waited_for(context):
     """As one that is migrated here: the kernel moves it, and libvirt lets nobody ask its QEMU."""
     daemon, host = context
     host.write("proc/4711/ksm_group", "0\n")
-    host.set("groups/0/members", 1)
+    host.set("groups/0/pages_shared", 0)
     wait.until("vm1 in its group", lambda: daemon.domain("vm1").get("ksm_group_number") == 0, 20)
     host.add_qemu(4712, "vm2", NEW)
     host.write("proc/4712/ksm_group", "0\n")

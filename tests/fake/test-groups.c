@@ -20,7 +20,9 @@ set_group(FakeRoot *fake, const char *number, const char *shared, const char *sh
     for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
         g_autofree char *path = g_strdup_printf(GROUPS "/%s/%s", number, files[i][0]);
 
-        fake_root_set_file(fake, path, files[i][1]);
+        if (files[i][1]) {
+            fake_root_set_file(fake, path, files[i][1]);
+        }
     }
 }
 
@@ -36,18 +38,23 @@ test_reads(void)
     g_assert_no_error(error);
     set_group(fake, "12", "100\n", "900\n", "3\n");
     set_group(fake, "3", "0\n", "0\n", "1\n");
+    set_group(fake, "0", "20\n", "70\n", NULL);
     /* One that is going away. */
     fake_root_set_file(fake, GROUPS "/5/members", "1\n");
     g_autoptr(GPtrArray) groups = mf_ksm_read_groups(root, &error);
     g_assert_no_error(error);
-    g_assert_cmpuint(groups->len, ==, 2);
+    g_assert_cmpuint(groups->len, ==, 3);
     group = groups->pdata[0];
-    g_assert_cmpuint(group->number, ==, 3);
+    g_assert_cmpuint(group->number, ==, 0);
+    g_assert_cmpuint(group->pages_sharing_pages, ==, 70);
+    g_assert_false(group->members_count.known);
     group = groups->pdata[1];
+    g_assert_cmpuint(group->number, ==, 3);
+    group = groups->pdata[2];
     g_assert_cmpuint(group->number, ==, 12);
     g_assert_cmpuint(group->pages_shared_pages, ==, 100);
     g_assert_cmpuint(group->pages_sharing_pages, ==, 900);
-    g_assert_cmpuint(group->members_count, ==, 3);
+    g_assert_cmpuint(group->members_count.value, ==, 3);
 
     set_group(fake, "3", "none\n", "0\n", "1\n");
     g_assert_null(mf_ksm_read_groups(root, &error));
