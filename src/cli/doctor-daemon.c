@@ -22,6 +22,20 @@ static const struct {
      "memfold's series"},
 };
 
+/* The daemon knows whether the policy was refused, or could not be read. */
+static const char *
+policy_remedy(const MemfoldFigures *domain)
+{
+    for (gsize i = 0; i < memfold_figures_get_n_reasons(domain); i++) {
+        const MemfoldReason *reason = memfold_figures_get_reason(domain, i);
+
+        if (g_str_equal(reason->code, "policy-invalid") && reason->remedy != NULL) {
+            return reason->remedy;
+        }
+    }
+    return "see memfold why of it";
+}
+
 static void
 check_domain(GPtrArray *checks, const MemfoldFigures *domain)
 {
@@ -43,11 +57,9 @@ check_domain(GPtrArray *checks, const MemfoldFigures *domain)
                       "look again; if it stays so, see the daemon's log");
     }
     if (problem != NULL && problem[0] != '\0') {
-        g_autofree char *remedy =
-            g_strdup_printf("memfold set %s merge=auto writes a new one; see memfold(1)", name);
-
         mf_doctor_add(checks, "domain.policy", MF_CHECK_WARN, FALSE,
-                      g_strdup_printf("%s: its policy was refused: %s", name, problem), remedy);
+                      g_strdup_printf("%s: its policy was refused or not read: %s", name, problem),
+                      policy_remedy(domain));
     }
 }
 
@@ -101,13 +113,27 @@ check_silence(GPtrArray *checks, const GError *error)
     }
 }
 
+/* A start that takes long has a remedy. */
+static gboolean
+is_usual_start(const MemfoldReason *reason)
+{
+    return g_str_equal(reason->code, "start-hold") && reason->remedy == NULL;
+}
+
 /* Reasons of the host that tell of a fault rather than of how it is set up, as checks. */
 static void
 check_faults(GPtrArray *checks, const MemfoldFigures *host)
 {
     static const char *const names[] = {
-        FAULT_PREFIX "libvirt-away", FAULT_PREFIX "knob-failed", FAULT_PREFIX "hardware-poisoned",
-        FAULT_PREFIX "uncovered",    FAULT_PREFIX "storm",       FAULT_PREFIX "suspended",
+        FAULT_PREFIX "libvirt-away",
+        FAULT_PREFIX "knob-failed",
+        FAULT_PREFIX "hardware-poisoned",
+        FAULT_PREFIX "uncovered",
+        FAULT_PREFIX "storm",
+        FAULT_PREFIX "suspended",
+        FAULT_PREFIX "qemus-silent",
+        FAULT_PREFIX "newcomers-merge",
+        FAULT_PREFIX "start-hold",
     };
     gboolean connected = TRUE;
     gboolean told = FALSE;
@@ -116,7 +142,8 @@ check_faults(GPtrArray *checks, const MemfoldFigures *host)
         const MemfoldReason *reason = memfold_figures_get_reason(host, i);
 
         for (gsize k = 0; k < G_N_ELEMENTS(names); k++) {
-            if (g_str_equal(names[k] + strlen(FAULT_PREFIX), reason->code)) {
+            if (g_str_equal(names[k] + strlen(FAULT_PREFIX), reason->code) &&
+                !is_usual_start(reason)) {
                 told |= k == 0;
                 mf_doctor_add(checks, names[k], MF_CHECK_WARN, FALSE, g_strdup(reason->text),
                               reason->remedy != NULL ? reason->remedy : "see the daemon's log");
@@ -127,6 +154,22 @@ check_faults(GPtrArray *checks, const MemfoldFigures *host)
         mf_doctor_add(checks, names[0], MF_CHECK_WARN, FALSE,
                       g_strdup("memfoldd is not connected to libvirt"),
                       "see that libvirtd runs and answers");
+    }
+}
+
+/* Who told memfold to leave the knobs to the other manager has what was asked for. */
+static void
+allow_other_manager(GPtrArray *checks, const MemfoldFigures *host)
+{
+    gboolean managed = TRUE;
+
+    for (guint i = 0; i < checks->len; i++) {
+        MfCheck *check = g_ptr_array_index(checks, i);
+
+        if (g_str_equal(check->name, "other-manager") && check->broken &&
+            memfold_figures_get_boolean(host, "managed", &managed) && !managed) {
+            check->broken = FALSE;
+        }
     }
 }
 
@@ -145,6 +188,7 @@ mf_doctor_check_daemon(GPtrArray *checks, const MemfoldDescription *description,
                   g_strdup_printf("memfoldd runs and knows %" G_GSIZE_FORMAT " domain%s", n_domains,
                                   n_domains == 1 ? "" : "s"),
                   NULL);
+    allow_other_manager(checks, memfold_description_get_host(description));
     check_faults(checks, memfold_description_get_host(description));
     check_admission(checks, memfold_description_get_host(description));
     for (gsize i = 0; i < n_domains; i++) {

@@ -96,7 +96,7 @@ check_other_manager(GPtrArray *checks, MfRoot *root, MfHost *host)
                       g_strdup_printf("%s runs and writes the same knobs: memfold stands back",
                                       host->other_manager),
                       ksmtuned ? "systemctl disable --now ksmtuned"
-                               : "have it leave KSM alone, or set manage=false");
+                               : "have it leave KSM alone, or set manage=false in memfold.conf");
     } else if (g_file_test(unit, G_FILE_TEST_IS_SYMLINK)) {
         mf_doctor_add(checks, "other-manager", MF_CHECK_WARN, FALSE,
                       g_strdup("ksmtuned does not run, but starts with the host"),

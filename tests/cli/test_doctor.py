@@ -42,14 +42,19 @@ def doctor(*words):
     return result.returncode, result.stdout
 
 
+def lay_out(root, change=None, without=()):
+    """The good host with some files changed."""
+    for name, text in {**GOOD, **(change or {})}.items():
+        if name not in without:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text, encoding="utf-8")
+
+
 def look_at(change=None, without=(), executable=True, link=None):
-    """The checks on the good host with some files changed, by name."""
+    """The checks on that host, by name."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
-        for name, text in {**GOOD, **(change or {})}.items():
-            if name not in without:
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                (root / name).write_text(text, encoding="utf-8")
+        lay_out(root, change, without)
         if HOOK not in without:
             (root / HOOK).chmod(0o755 if executable else 0o644)
         if link:
@@ -156,12 +161,12 @@ def a_root_that_is_not_there():
     tap.check("/nonexistent/root" in result.stderr, result.stderr)
 
 
-def asked(**scenario):
+def asked(*words, **scenario):
     """The checks of this host with a daemon that answers that, by name."""
     with bus.private() as environment, fakedaemon.running(
             environment, {"host": {}, "reasons": [], "domains": [], "actions": [], **scenario}):
-        result = subprocess.run([MEMFOLD, "doctor", "--json"], text=True, capture_output=True, check=False, timeout=30,
-                                env=environment)
+        result = subprocess.run([MEMFOLD, "doctor", "--json", *words], text=True, capture_output=True, check=False,
+                                timeout=30, env=environment)
     tap.equal(result.stderr, "", "stderr")
     return {check["check"]: check for check in json.loads(result.stdout)["checks"]}
 
@@ -187,6 +192,26 @@ def faults_that_the_daemon_knows_of():
     equal(checks, "host.libvirt-away", "warn", False, "libvirt is gone")
     tap.equal(checks["host.libvirt-away"]["remedy"], "start libvirtd", "remedy")
     equal(checks, "host.knob-failed", "warn", False, "Permission denied")
+    starts = asked(reasons=[["start-hold", "1 domain is starting", ""]])
+    tap.check("host.start-hold" not in starts, starts)
+    long = asked(reasons=[["start-hold", "1 domain is starting", ""], ["start-hold", "\"a\" takes long", "wait"]])
+    equal(long, "host.start-hold", "warn", False, "takes long")
+
+
+@tap.test
+def another_manager_that_memfold_leaves_the_knobs_to():
+    with tempfile.TemporaryDirectory() as folder:
+        lay_out(pathlib.Path(folder), {"proc/42/comm": "virt-handler\n"})
+        equal(asked("--root", folder, host={"managed": True}), "other-manager", "warn", True, "stands back")
+        equal(asked("--root", folder, host={"managed": False}), "other-manager", "warn", False, "stands back")
+
+
+@tap.test
+def the_remedy_of_a_policy_is_the_daemons():
+    domain = {"name": "vm1", "switch": "qmp", "policy_error": "no such file"}
+    found = asked(domains=[{**domain, "reasons": [["policy-invalid", "its description could not be read", "see virsh"]]}])
+    equal(found, "domain.policy", "warn", False, "no such file")
+    tap.equal(found["domain.policy"]["remedy"], "see virsh", "remedy")
 
 
 @tap.test
