@@ -106,8 +106,10 @@ cache_open() {
     exec {MF_OPT_FD}>>"$MF_OPT_LOCK"
 }
 
-# lock_make FILE: who can read it can hold the lock, so nobody but root may.
+# lock_make FILE: who can read it can hold the lock, so nobody but root may. It is no link to where somebody else would
+# have root write.
 lock_make() {
+    [ ! -L "$1" ] || die "$1 is a symbolic link" "remove it"
     (umask 077 && : >>"$1")
     chmod 600 "$1"
 }

@@ -24,6 +24,7 @@
 #define ACCOUNTS_TICKS 15
 #define WARM_HOURS     6 /* pools and tables have their size by then */
 #define GROWTH_BYTES   4096
+#define SETTLE_USEC    (10 * G_USEC_PER_SEC)
 #define BOOT_USEC      (1000 * SEC)
 
 /* The sanitizer's heap is not told by mallinfo2(), and it finds leaks by itself. */
@@ -229,6 +230,19 @@ heap_bytes(void)
     return info.uordblks + info.hblkhd;
 }
 
+/* Threads that a busy machine has needed one more of go again, and take what they hold along. */
+static gboolean
+stays_below(gsize limit_bytes)
+{
+    gint64 end_usec = g_get_monotonic_time() + SETTLE_USEC;
+
+    while (heap_bytes() > limit_bytes && g_get_monotonic_time() < end_usec) {
+        g_thread_pool_stop_unused_threads();
+        g_usleep(10000);
+    }
+    return heap_bytes() <= limit_bytes;
+}
+
 static void
 test_day(Day *day, gconstpointer unused G_GNUC_UNUSED)
 {
@@ -243,7 +257,7 @@ test_day(Day *day, gconstpointer unused G_GNUC_UNUSED)
         if (hour <= WARM_HOURS) {
             warm_bytes = heap_bytes();
         }
-        g_assert_cmpuint(heap_bytes(), <=, warm_bytes + GROWTH_BYTES);
+        g_assert_true(stays_below(warm_bytes + GROWTH_BYTES));
     }
     g_test_message("%u ticks, %u domains, %u switches, %u knobs", day->ticks_count, day->born_count,
                    day->switched_count, day->knobs_count);

@@ -252,6 +252,9 @@ case_other_users_can_hold_no_lock() {
     touch "$MEMFOLD_CACHE/lock"
     cache_open
     are "$(stat -c %a "$MF_OPT_LOCK" "$MF_CACHE/lock")" $'600\n600'
+    ln -s "$MF_CACHE/victim" "$MF_CACHE/link"
+    are "$(lock_make "$MF_CACHE/link" 2>&1 | sed -n 2p)" "setup: $MF_CACHE/link is a symbolic link"
+    are "$(ls "$MF_CACHE/victim" 2>/dev/null)" ""
     # In /run/lock anybody could make it first.
     are "$(grep -rn --include='*.sh' --include='*.py' '/run/lock/[m]emfold' "$MF_TOP"/setup.d "$MF_TOP/tests")" ""
 }
