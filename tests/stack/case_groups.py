@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From a domain's metadata to ksmd: who shares pages with whom, and who never does."""
 
+import json
+
 from scene import COMMON_PAGES, DUP_PAGES, FAST, apart
 from suite import case
 import tap
@@ -53,6 +55,14 @@ def expect_tenants(scene, *lonely):
     expect_clean_audit(scene)
 
 
+def told_groups(scene, *names):
+    """What status says of the kernel's groups: their domains by number; and the one that nobody is in."""
+    said = json.loads(scene.memfold("status", "--json"))["host"]["groups"]
+    shared = [one for one in said if one["group_number"] == 0]
+    return ({str(one["group_number"]): one["domains"] for one in said if set(one["domains"]) & set(names)},
+            [(one.get("members_count"), one["saved_bytes"], one["domains"]) for one in shared])
+
+
 @case(memory_mib=1536, cpus=2, limit_sec=1200)
 def no_window_while_nobody_looks(scene):
     """ksmd runs fast and memfoldd is stopped: who starts then merges with nobody, from exec on, until he is placed.
@@ -89,6 +99,11 @@ def tenants_merge_inside_and_not_across(scene):
     scene.create("plain")
     scene.wait_ready("lone", "plain")
     expect_tenants(scene, "lone", "plain")
+    names, numbers = [*TENANTS, "lone", "plain"], scene.groups(*TENANTS, "lone", "plain")
+    wanted = {number: sorted(n for n in names if numbers[n] == number) for number in numbers.values()}
+    # Group 0 is for those that may share with everybody, whom nobody counts.
+    wait.until("status to tell of all groups", lambda: told_groups(scene, *names) == (wanted, [(None, 0, [])]), 60,
+               show=lambda: (wanted, told_groups(scene, *names)))
     scene.destroy("lone", "plain")
 
 
