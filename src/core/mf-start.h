@@ -14,7 +14,7 @@
 
 /* Whether ksmd has to wait for the domain, whose QEMU runs.  domain is NULL while only the hook has
  * told of it; refused says that the last question ended by an error that waiting does not help;
- * verdict is the last one, NULL before there is one. */
+ * verdict is the last one on it, NULL before there is one. */
 gboolean mf_start_is_open(const MfDomain *domain, gboolean refused, const MfVerdict *verdict);
 
 /* Whether its start is over, so that what becomes of it later is no start: its QEMU has said that

@@ -127,6 +127,7 @@ mf_storm_unmerge_begun(MfStorm *storm, const char *uuid, gint64 now_usec)
         victim->unmerging = TRUE;
         victim->unmerging_bytes = MAX(victim->unmerging_bytes, victim->planned_bytes.value);
         victim->unmerging_usec = now_usec;
+        victim->planned_bytes = MF_U64_ABSENT; /* what is begun twice by one plan is merged once */
     }
 }
 

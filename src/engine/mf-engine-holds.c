@@ -162,12 +162,13 @@ mf_engine_follow_starts(MfEngine *engine, const GPtrArray *starts, gint64 now_us
     g_hash_table_iter_init(&iter, engine->starts);
     while (g_hash_table_iter_next(&iter, &uuid, &value)) {
         const MfDomain *domain = mf_registry_find(engine->registry, uuid);
-        const MfVerdict *verdict = engine->plan ? mf_plan_find(engine->plan, uuid) : NULL;
         Start *start = value;
+        const MfVerdict *verdict =
+            is_planned_for(engine, start) ? mf_plan_find(engine->plan, uuid) : NULL;
         gboolean runs = domain ? domain->pid > 0 : has_pid(starts, uuid);
 
         start->is_waited_for = FALSE;
-        if (runs && is_planned_for(engine, start) && mf_start_is_over(domain, verdict)) {
+        if (runs && mf_start_is_over(domain, verdict)) {
             mf_memory_release(engine->memory, uuid);
             g_hash_table_iter_remove(&iter);
         } else if (runs && engine->config->manage &&

@@ -29,6 +29,10 @@ ANSWERS = {"query-commands": [{"name": "query-memory-merge"}, {"name": "set-memo
            "query-memory-merge": {"mode": "on", "modes": ["off", "on"], "blocks": [BLOCK]}}
 
 
+# Of a QEMU whose memory is marked no more.
+OFF = {**ANSWERS["query-memory-merge"], "mode": "off", "blocks": [{**BLOCK, "mode": "off"}]}
+
+
 class Scene:
     def __init__(self, folder, environment):
         self.folder = folder
@@ -49,6 +53,12 @@ class Scene:
     def answer(self, name, command):
         """The file with that QEMU's answer."""
         return f"{self.folder}/qemu/{UUID[name]}/{command}"
+
+    def let_go_off(self, name):
+        """Its QEMU does as it is told now, what it could not before, and is off."""
+        pathlib.Path(self.answer(name, "query-memory-merge")).write_text(json.dumps({"return": OFF}), encoding="utf-8")
+        pathlib.Path(self.answer(name, "set-memory-merge")).write_text('{"return": {}}', encoding="utf-8")
+        wait.until(f"{name} to be off", lambda: self.daemon.domain(name)["mode"] == "off", 20, show=self.daemon.text)
 
     def wait_run(self, value):
         wait.until(f"run to be {value}", lambda: self.host.get("run") == value, 20, show=self.daemon.text)
@@ -82,10 +92,7 @@ def a_start_is_over_when_the_domain_may_merge(scene):
         tap.equal(host.get("run"), "1", "run while vm2 is switched off")
         tap.check("start-hold" not in [code for code, *_ in daemon.describe()[1]], "a hold is told")
         time.sleep(0.05)
-    pathlib.Path(scene.answer("vm2", "query-memory-merge")).write_text(json.dumps(
-        {"return": {**ANSWERS["query-memory-merge"], "mode": "off", "blocks": [{**BLOCK, "mode": "off"}]}}), encoding="utf-8")
-    pathlib.Path(scene.answer("vm2", "set-memory-merge")).write_text('{"return": {}}', encoding="utf-8")
-    wait.until("vm2 to be off", lambda: daemon.domain("vm2")["mode"] == "off", 20, show=daemon.text)
+    scene.let_go_off("vm2")
 
 
 @tap.test
@@ -100,7 +107,8 @@ def a_plan_for_the_qemu_before_ends_no_hold(scene):
     os.mkfifo(scene.answer("vm1", "set-memory-merge"))
     daemon.set_policy("vm1", "merge", "off")
     daemon.hook("stopped", "vm1", UUID["vm1"])
-    daemon.prepare("vm1", UUID["vm1"], policy=POLICY.format("off"), ready=lambda: host.get("run") == "1")
+    daemon.prepare("vm1", UUID["vm1"], policy=POLICY.format("off"))
+    scene.wait_run("0")  # also where the answer came before; only a tick has it run again
     wait.until("its QEMU to have answered", lambda: daemon.describe()[2].get("vm1", {}).get("mode") == "on", 20,
                show=daemon.text)
     scene.sign.unlink()
@@ -110,6 +118,8 @@ def a_plan_for_the_qemu_before_ends_no_hold(scene):
     while time.monotonic() < deadline:
         tap.equal(host.get("run"), "0", "run while vm1 starts and was not switched off")
         time.sleep(0.05)
+    scene.let_go_off("vm1")
+    scene.wait_run("1")
 
 
 if __name__ == "__main__":
