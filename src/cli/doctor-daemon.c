@@ -63,18 +63,18 @@ check_domain(GPtrArray *checks, const MemfoldFigures *domain)
     }
 }
 
-/* Whether an earlier check of that name found all well. */
-static gboolean
-is_ok(const GPtrArray *checks, const char *name)
+/* The earlier check of that name; NULL when there is none. */
+static MfCheck *
+find_check(const GPtrArray *checks, const char *name)
 {
     for (guint i = 0; i < checks->len; i++) {
-        const MfCheck *check = g_ptr_array_index(checks, i);
+        MfCheck *check = g_ptr_array_index(checks, i);
 
         if (g_str_equal(check->name, name)) {
-            return check->state == MF_CHECK_OK;
+            return check;
         }
     }
-    return FALSE;
+    return NULL;
 }
 
 /* A daemon that nobody asks at a start refuses nobody. */
@@ -82,11 +82,12 @@ static void
 check_admission(GPtrArray *checks, const MemfoldFigures *host)
 {
     const char *admission = memfold_figures_get_string(host, "admission");
+    const MfCheck *hook = find_check(checks, "hook");
 
     if (admission == NULL) {
         return;
     }
-    if (g_str_equal(admission, "off") || is_ok(checks, "hook")) {
+    if (g_str_equal(admission, "off") || (hook != NULL && hook->state == MF_CHECK_OK)) {
         mf_doctor_add(checks, "admission", MF_CHECK_OK, FALSE, g_strdup(admission), NULL);
     } else {
         mf_doctor_add(
@@ -159,17 +160,13 @@ check_faults(GPtrArray *checks, const MemfoldFigures *host)
 
 /* Who told memfold to leave the knobs to the other manager has what was asked for. */
 static void
-allow_other_manager(GPtrArray *checks, const MemfoldFigures *host)
+allow_other_manager(const GPtrArray *checks, const MemfoldFigures *host)
 {
+    MfCheck *check = find_check(checks, "other-manager");
     gboolean managed = TRUE;
 
-    for (guint i = 0; i < checks->len; i++) {
-        MfCheck *check = g_ptr_array_index(checks, i);
-
-        if (g_str_equal(check->name, "other-manager") && check->broken &&
-            memfold_figures_get_boolean(host, "managed", &managed) && !managed) {
-            check->broken = FALSE;
-        }
+    if (check != NULL && memfold_figures_get_boolean(host, "managed", &managed) && !managed) {
+        check->broken = FALSE;
     }
 }
 

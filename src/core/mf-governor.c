@@ -317,14 +317,6 @@ stand_back(const MfConfig *config, const MfHost *host)
     return NULL;
 }
 
-gboolean
-mf_governor_governs(const MfConfig *config, const MfHost *host)
-{
-    g_autoptr(MfReason) reason = stand_back(config, host);
-
-    return reason == NULL;
-}
-
 /* Drops holds that are over; returns how many are left and how long the longest lasts. */
 static guint
 count_holds(MfMemory *memory, gint64 now_usec, guint64 *ret_left_msec)
@@ -397,10 +389,10 @@ mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory 
     g_autoptr(MfReason) reason = stand_back(config, host);
     MfReason *pace_reason = NULL;
     MfCover cover = mf_storm_cover(&memory->storm, host);
-    gboolean govern = reason == NULL;
     gboolean run = FALSE;
 
-    if (!govern) {
+    plan->governs = reason == NULL;
+    if (!plan->governs) {
         g_ptr_array_add(plan->host_reasons, g_steal_pointer(&reason));
         warn_of_newcomers(host, plan);
         return;

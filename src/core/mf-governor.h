@@ -6,14 +6,11 @@
 
 #include "mf-decide.h"
 
-/* Whether the knobs are memfold's to write. */
-gboolean mf_governor_governs(const MfConfig *config, const MfHost *host);
-
 /* Notes ksmd's CPU time in memory.  TRUE when memory->ksmd_cpu_permyriad is a new measurement over
  * an interval in which ksmd ran at both ends. */
 gboolean mf_governor_measure(const MfSnapshot *snapshot, MfMemory *memory);
 
-/* Appends knob actions and the host's reasons.  merging: of const MfDomain, that should merge and
- * can. fresh: what mf_governor_measure() said. */
+/* Appends knob actions and the host's reasons, and says by plan->governs whose the knobs are.
+ * merging: of const MfDomain, that should merge and can. fresh: what mf_governor_measure() said. */
 void mf_governor_decide(const MfConfig *config, const MfSnapshot *snapshot, MfMemory *memory,
                         const GPtrArray *merging, gboolean fresh, MfPlan *plan);

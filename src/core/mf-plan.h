@@ -122,6 +122,7 @@ typedef struct {
     GPtrArray *actions;      /* of MfAction */
     GPtrArray *verdicts;     /* of MfVerdict, one a domain of the snapshot */
     GPtrArray *host_reasons; /* of MfReason */
+    gboolean governs;        /* the knobs are memfold's to write */
 } MfPlan;
 
 MfPlan *mf_plan_new(void);

@@ -6,7 +6,6 @@
  * step goes to the next candidate only when the one before has given what it can, or can't be made
  * to.
  */
-#include "mf-governor.h"
 #include "mf-storm-private.h"
 
 #include "mf-units.h"
@@ -281,9 +280,8 @@ tell_storm(const MfConfig *config, const MfSnapshot *snapshot, const MfStorm *st
         }
     }
     if (storm->raging) {
-        gboolean stops_ksmd = mf_governor_governs(config, &snapshot->host);
         g_ptr_array_insert(plan->host_reasons, 0,
-                           mf_storm_reason(config, snapshot, storm, stops_ksmd));
+                           mf_storm_reason(config, snapshot, storm, plan->governs));
     }
 }
 

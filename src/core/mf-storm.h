@@ -133,7 +133,8 @@ MfReason *mf_storm_reason(const MfConfig *config, const MfSnapshot *snapshot, co
 gboolean mf_storm_knows_writers(const MfStorm *storm);
 
 /* Appends who gives way and who may go on to the plan, with reasons in its verdicts; they count as
- * under way until mf_storm_done().  The plan must have a verdict for each domain. */
+ * under way until mf_storm_done().  The plan must have a verdict for each domain, and say who
+ * governs. */
 void mf_storm_decide(const MfConfig *config, const MfSnapshot *snapshot, MfStorm *storm,
                      MfPlan *plan);
 

@@ -99,9 +99,6 @@ def a_start_is_over_when_the_domain_may_merge(scene):
 def a_plan_for_the_qemu_before_ends_no_hold(scene):
     """A tick takes long, and meanwhile the domain ends, and is started anew with a policy that merges no more."""
     daemon, host = scene.daemon, scene.host
-    pathlib.Path(scene.answer("vm1", "query-memory-merge")).write_text(
-        json.dumps({"return": ANSWERS["query-memory-merge"]}), encoding="utf-8")
-    wait.until("vm1 to be on", lambda: daemon.domain("vm1").get("mode") == "on", 20, show=daemon.text)
     scene.sign.write_text(f"/{PID['vm1']}/ksm_stat", encoding="ascii")
     wait.until("a tick that does not end", lambda: daemon.logged("a tick has not ended"), 30, show=daemon.text)
     os.mkfifo(scene.answer("vm1", "set-memory-merge"))

@@ -10,16 +10,23 @@ begin(Three *three)
                            three->scene.snapshot->taken_usec);
 }
 
-/* Low is to be switched off, which takes the 512 MiB that it has merged, and QEMU is asked. */
+/* Low is to be switched off, which takes the 512 MiB that it has merged. */
 static void
-unmerge(Three *three)
+plan(Three *three)
 {
     three->low->policy->merge = MF_MERGE_OFF;
     scene_tick(&three->scene, G_USEC_PER_SEC);
     g_assert_nonnull(scene_action(&three->scene, MF_ACTION_DOMAIN_MODE, three->low));
+    three->low->cow_breaks_count = MF_U64_ABSENT; /* nobody looks at it meanwhile */
+}
+
+/* And QEMU is asked. */
+static void
+unmerge(Three *three)
+{
+    plan(three);
     begin(three);
     three->low->switching = three->low->is_unmerging = TRUE;
-    three->low->cow_breaks_count = MF_U64_ABSENT; /* nobody looks at it meanwhile */
 }
 
 /* So much is written on the host within a second, by whomever. */
@@ -162,10 +169,8 @@ test_what_is_not_begun_hides_nothing(Three *three, gconstpointer unused G_GNUC_U
 {
     Scene *scene = &three->scene;
 
-    three->low->policy->merge = MF_MERGE_OFF;
-    three->low->cow_breaks_count = MF_U64_ABSENT;
-    scene_tick(scene, G_USEC_PER_SEC);
-    for (guint i = 1; i <= 4; i++) {
+    plan(three);
+    for (guint i = 0; i < 4; i++) {
         g_assert_nonnull(scene_action(scene, MF_ACTION_DOMAIN_MODE, three->low));
         write_on_host(three, 10);
         g_assert_cmpuint(scene_storm(scene)->written_rate_bytes.value / MIB, ==, 10);
@@ -180,9 +185,7 @@ test_what_is_begun_meanwhile_is_own(Three *three, gconstpointer unused G_GNUC_UN
 {
     Scene *scene = &three->scene;
 
-    three->low->policy->merge = MF_MERGE_OFF;
-    three->low->cow_breaks_count = MF_U64_ABSENT;
-    scene_tick(scene, G_USEC_PER_SEC);
+    plan(three);
     begin(three);
     write_on_host(three, 125);
     g_assert_cmpuint(scene_storm(scene)->written_rate_bytes.value, ==, 0);
